@@ -1,0 +1,91 @@
+import type { Oid, Revision } from '../manifest/resource.ts';
+import type { Instant } from '../plan/live.ts';
+import type { Plan, Settled } from '../plan/plan.ts';
+
+export type Phase =
+  | 'Pending'
+  | 'Checking'
+  | 'Progressing'
+  | 'Paused'
+  | 'RollingBack'
+  | 'Succeeded'
+  | 'RolledBack'
+  | 'Canceled'
+  | 'Failed'
+  | 'Superseded'
+  | 'Expired';
+export type PauseReason = 'Batch' | 'Step' | 'Failure' | 'Operator' | 'Window' | 'Unknown';
+export type Cause = 'upgrade' | 'rollback';
+export type Health = 'Healthy' | 'Progressing' | 'Paused' | 'Degraded' | 'Invalid';
+
+export interface PrecheckResult {
+  name: string;
+  result: 'pass' | 'warn' | 'fail';
+  message: string;
+  /** What to do about it; empty where there is nothing to do. */
+  remedy: string;
+}
+
+export interface Rollout {
+  id: number;
+  cause: Cause;
+  /** The config commit that asked for it. */
+  commit: Oid;
+  phase: Phase;
+  /** Only with `Paused`. */
+  reason?: PauseReason;
+  /** What a person should know now: why it waits, what failed. */
+  message: string;
+  startedAt: Instant;
+  finishedAt?: Instant;
+  prechecks: PrecheckResult[];
+  plan: Plan;
+  /** Index of the stage under way; `plan.stages.length` when all are done. */
+  stage: number;
+  /** When each stage was begun and when its gates opened, by index: the source of predicted durations. */
+  times: { begun: Instant; done?: Instant }[];
+  /** When the goal of the stage under way was last first observed; absent: not reached. Soak counts from here. */
+  reachedAt?: Instant;
+  /** The result of the stage's checks so far. */
+  checks: { passedAt?: Instant; askedAt?: Instant; failures: number; message?: string };
+  /** The progress clock: what was last seen done, and when. It stops while paused. */
+  progress: { mark: string; at: Instant };
+  /** Somebody said `continue` for this stage's pause. */
+  continued: boolean;
+}
+
+export interface OperationOutcome {
+  digest: string;
+  outcome: 'applied' | 'refused';
+  message: string;
+  at: Instant;
+}
+
+export interface HistoryEntry {
+  id: number;
+  cause: Cause;
+  commit: Oid;
+  revision: Revision;
+  phase: Phase;
+  startedAt: Instant;
+  finishedAt: Instant;
+  /** Seconds that each stage took, by its name. */
+  stages: { name: string; seconds: number }[];
+  message: string;
+}
+
+/** All that is remembered of one resource; what the status file holds. */
+export interface State {
+  /** The newest config commit that changed this resource's inputs. */
+  commit: Oid;
+  /** The digest of the declaration that was last acted on. */
+  digest: string;
+  settled: Settled;
+  /** The active rollout, or the last one. */
+  rollout?: Rollout;
+  operations: Record<string, OperationOutcome>;
+  repairs: { count: number; last?: Instant };
+  history: HistoryEntry[];
+  /** The manifest is gone: since which commit, and whether removal may start. */
+  deletion?: { commit: Oid; confirmed: boolean };
+}

@@ -1,0 +1,63 @@
+/** What every driver offers. A driver does as it is told and reports what it sees; it decides nothing. */
+import type { Check, Oid, ResourceId, Runnable, Spec } from '../manifest/resource.ts';
+import type { Live } from '../plan/live.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Action } from '../rollout/decision.ts';
+import type { PrecheckResult } from '../rollout/state.ts';
+
+export interface UnitDriver {
+  /**
+   * What is there now for each of `resources`, without waiting for anything slow: probes run on their own schedule.
+   * A resource of which nothing exists yields an empty, complete `Live`.
+   */
+  observe(resources: ResourceId[], signal: AbortSignal): Promise<Map<ResourceId, Live>>;
+  /**
+   * Accepts an action and returns; from then on `observe` shows its effect (a started unit is there as `starting`).
+   * Idempotent by attempt id. `runnable` comes with `start`. Throws `StaleEpoch` when a later operator has taken over.
+   */
+  start(resource: ResourceId, action: Action, runnable: Runnable | undefined, signal: AbortSignal): Promise<void>;
+  /** Looks, changes nothing: images exist, the target answers, capacity is there, secrets exist, fields it cannot honour. */
+  precheck(
+    resource: ResourceId,
+    spec: Spec,
+    runnable: Runnable,
+    plan: Plan,
+    signal: AbortSignal,
+  ): Promise<PrecheckResult[]>;
+  /** Runs one check on every ready unit of `version`; a `url` is asked as it is. */
+  check(
+    resource: ResourceId,
+    version: string,
+    check: Check,
+    signal: AbortSignal,
+  ): Promise<{ pass: boolean; message: string }>;
+  /** Makes the address known at which the resource is served; called before the first action and when it changes. */
+  serve(resource: ResourceId, host: string): Promise<void>;
+  /** Calls back whenever something about a resource may have changed: a hint, never the truth. */
+  subscribe(changed: (resource: ResourceId) => void): () => void;
+  /** Every resource of which units exist here, declared or not. */
+  resources(): Promise<ResourceId[]>;
+  /** Stops watching; what runs goes on running. */
+  close(): Promise<void>;
+}
+
+/** Where a driver gets the content of an image that lies in the config repository. */
+export interface ImageSource {
+  /** Writes the files of a Git tree below `directory`, which does not exist yet. Throws on links that leave the tree and on submodules. */
+  materialize(tree: Oid, directory: string): Promise<void>;
+}
+
+/** Where a driver gets secrets: `<name>/<key>` of `--secrets-dir`. A value is never logged and never leaves the process that needs it. */
+export interface SecretSource {
+  /** All keys of a secret, or undefined when there is none of that name. */
+  read(name: string): Promise<Record<string, Buffer> | undefined>;
+}
+
+export class StaleEpoch extends Error {
+  readonly code = 'stale-epoch';
+  constructor(mine: number, highest: number) {
+    super(
+      `this operator holds epoch ${mine}, but the target has seen epoch ${highest}: a later operator has taken over`,
+    );
+  }
+}
