@@ -18,6 +18,8 @@ export interface TrafficGoal {
 /** A predicate on what is live. */
 export type Goal = ReplicasGoal | TrafficGoal;
 
+export const wantsAny = (goal: ReplicasGoal): boolean => Object.values(goal.want).some((n) => n > 0);
+
 /** What must hold before the next stage. Windows and `paused` are asked before every stage and are not listed. */
 export type Gate =
   | { kind: 'pause' }
@@ -61,6 +63,13 @@ export interface Settled {
   versions: Record<string, Version>;
   /** The version that was most recently at 100 %. */
   full?: string;
+  /** A canceled rollout left some units of this revision beside the others. */
+  partial?: Revision;
+  /** Live was seen to hold the goals since they were set: from then on a difference is a repair. */
+  observed: boolean;
 }
 
-export const nothingSettled: Settled = { goals: [], lineage: [], versions: {} };
+export const nothingSettled: Settled = { goals: [], lineage: [], versions: {}, observed: false };
+
+/** The revision that was last rolled out whole. */
+export const settledRevision = (settled: Settled): Revision | undefined => settled.lineage.at(-1)?.revision;

@@ -1,4 +1,4 @@
-import type { Check, Operation, Resource, Revision } from '../manifest/resource.ts';
+import type { Check, Oid, Operation, Resource, Revision } from '../manifest/resource.ts';
 import type { Instant, TrafficPolicy } from '../plan/live.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { PrecheckResult, State } from './state.ts';
@@ -9,7 +9,8 @@ export type Action =
   | { kind: 'start'; unit: string; revision: Revision; version: string; attempt: string; restarts: number }
   /** Takes its traffic away, lets it finish what it serves, stops it, forgets it. Its disk stays. */
   | { kind: 'stop'; unit: string; attempt: string }
-  | { kind: 'route'; policy: TrafficPolicy }
+  /** Without a policy nothing is routed any more. */
+  | { kind: 'route'; policy: TrafficPolicy | undefined }
   /** Takes away the host, and the whole of what the driver remembers of a deleted resource. */
   | { kind: 'forget' };
 
@@ -18,15 +19,23 @@ export type Question =
   | { kind: 'precheck'; plan: Plan }
   | { kind: 'check'; stage: number; checks: { check: Check; version: string }[] };
 
+/** What happened since. What is declared and what is live are no events: they are looked at each time. */
 export type Event =
-  /** A new head declares the resource so; `commit` is the newest that changed its inputs. */
-  | { kind: 'declared'; resource: Resource; commit: string }
-  | { kind: 'deleted'; commit: string; confirmed: boolean }
   | { kind: 'operation'; operation: Operation }
   | { kind: 'prechecked'; rollout: number; results: PrecheckResult[] }
   | { kind: 'checked'; rollout: number; stage: number; pass: boolean; message: string }
   /** The status branch holds a tip that this operator did not write. */
   | { kind: 'tampered'; message: string };
+
+/** What the commit says of one resource. */
+export interface Declaration {
+  /** The last valid declaration; absent: deleted. */
+  resource?: Resource;
+  /** The newest commit that changed its inputs; of a deletion, the one that deleted it. */
+  commit: Oid;
+  /** A deletion may be carried out (few were deleted, or somebody confirmed). */
+  deletionConfirmed: boolean;
+}
 
 export interface Decision {
   next: State;
@@ -34,6 +43,10 @@ export interface Decision {
   pushFirst: boolean;
   actions: Action[];
   questions: Question[];
+  /** A branch that restores this resource's inputs is to be pushed, ready for a pull request. */
+  proposeRevert: boolean;
+  /** Deleted, and nothing of it is left: its status file goes. */
+  gone: boolean;
   /** When to decide again even if nothing happens. */
   wakeAt?: Instant;
   /** One line for people: why this, or why nothing. */

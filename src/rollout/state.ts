@@ -52,6 +52,12 @@ export interface Rollout {
   progress: { mark: string; at: Instant };
   /** Somebody said `continue` for this stage's pause. */
   continued: boolean;
+  /** An operation paused it; only an operation lets it go on. */
+  held: boolean;
+  /** It has turned: what was updated goes back to the settled goals. */
+  turned: boolean;
+  /** Units that died before this are started again without a delay. */
+  retriedAt?: Instant;
 }
 
 export interface OperationOutcome {
@@ -86,6 +92,8 @@ export interface State {
   operations: Record<string, OperationOutcome>;
   repairs: { count: number; last?: Instant };
   history: HistoryEntry[];
+  /** The declared revision that the last rollout tried in vain: not tried again until a retry, or until something else was declared. */
+  attempted?: Revision;
   /** The manifest is gone: since which commit, and whether removal may start. */
   deletion?: { commit: Oid; confirmed: boolean };
 }

@@ -1,0 +1,32 @@
+/** What is seen of a goal: whether it is reached, and how much of it is done. */
+import type { Instant, Live, LiveUnit } from './live.ts';
+import type { Goal, ReplicasGoal } from './plan.ts';
+import { samePolicy } from './traffic.ts';
+
+/** Ready without a break for at least `minReadySeconds`, and not on its way out. */
+export function available(unit: LiveUnit, minReadySeconds: number, now: Instant): boolean {
+  if (!unit.ready || unit.phase === 'stopping' || unit.phase === 'dead') return false;
+  return minReadySeconds === 0 || (unit.readySince !== undefined && now - unit.readySince >= minReadySeconds * 1000);
+}
+
+/** True only when all of it was observed: every wanted replica available, and nothing else of that version left. */
+export function reached(goal: Goal, live: Live, now: Instant): boolean {
+  if (!live.complete) return false;
+  if (goal.kind === 'traffic') return samePolicy(goal.policy, live.traffic);
+  const mine = live.units.filter((unit) => unit.version === goal.version);
+  const wanted = Object.values(goal.want).reduce((sum, n) => sum + n, 0);
+  return mine.length === wanted && doneOf(goal, live, now) === wanted;
+}
+
+/** Available units of the wanted revisions, each counted up to what is wanted of it. */
+export function doneOf(goal: ReplicasGoal, live: Live, now: Instant): number {
+  let done = 0;
+  for (const [revision, want] of Object.entries(goal.want)) {
+    const have = live.units.filter(
+      (unit) =>
+        unit.version === goal.version && unit.revision === revision && available(unit, goal.minReadySeconds, now),
+    ).length;
+    done += Math.min(have, want);
+  }
+  return done;
+}

@@ -1,0 +1,112 @@
+/** What a rollout leaves as right: the goals that repairs hold live to from then on. */
+import type { Oid, Resource, Revision, ServiceSpec } from '../manifest/resource.ts';
+import type { TrafficPolicy } from './live.ts';
+import { type Goal, type Plan, type Settled, settledRevision, type Version } from './plan.ts';
+import { settledTraffic, versionGoal, workloadGoal } from './planner.ts';
+import { finalPolicy } from './traffic.ts';
+import { runningVersions, stableFor, trafficNames, versionOf } from './versions.ts';
+
+/** After a rollout that succeeded. */
+export function settle(settled: Settled, resource: Resource, plan: Plan, commit: Oid, id: number): Settled {
+  const { spec } = resource;
+  const lineage = applied(settled.lineage, plan.to, commit, spec.revisionHistoryLimit);
+  const after: Settled = { goals: [], lineage, versions: { ...settled.versions }, observed: false };
+  if (spec.kind === 'Workload') return { ...after, goals: [workloadGoal(spec, plan.to)] };
+  const named = nameVersion(settled, plan, commit, id);
+  const policy = lastPolicy(plan) ?? settledTraffic(settled);
+  return serve(spec, { ...after, ...fullAfter(settled, policy), versions: named }, settled, policy, plan.version);
+}
+
+/** The new version's name is taken from the start of its rollout, also if that fails. */
+export function nameVersion(settled: Settled, plan: Plan, commit: Oid, id: number): Record<string, Version> {
+  if (plan.version === '') return settled.versions;
+  const known = settled.versions[plan.version];
+  const entry: Version = known
+    ? { ...known, revision: plan.to, commit: known.revision === plan.to ? known.commit : commit }
+    : { revision: plan.to, commit, rollout: id, stable: stableFor(settled, plan.version) };
+  return { ...settled.versions, [plan.version]: entry };
+}
+
+/** After a how-only commit at rest: replicas and, for a service, traffic and kept versions; what runs stays. */
+export function resettle(settled: Settled, resource: Resource): Settled {
+  const { spec } = resource;
+  if (spec.kind === 'Workload' || resource.revision !== settledRevision(settled)) return rescale(settled, resource);
+  const latest = versionOf(settled, resource.revision);
+  if (latest === undefined) return settled;
+  const policy = finalPolicy(spec.traffic, { latest, stable: stableFor(settled, latest) });
+  return rescale(settled, resource, policy);
+}
+
+/** The settled revision and versions with the declared numbers; traffic stays, unless `policy` says where it goes. */
+export function rescale(settled: Settled, resource: Resource, policy = settledTraffic(settled)): Settled {
+  const { spec } = resource;
+  const revision = settledRevision(settled);
+  if (revision === undefined || settled.partial !== undefined) return settled;
+  if (spec.kind === 'Workload') return { ...settled, goals: [workloadGoal(spec, revision)], observed: false };
+  const latest = versionOf(settled, revision);
+  if (latest === undefined) return settled;
+  return serve(spec, { ...settled, ...fullAfter(settled, policy), observed: false }, settled, policy, latest);
+}
+
+/** After a cancel: what is there, as it is. `counts` are the units of each version and revision that were left. */
+export function settleAsIs(
+  settled: Settled,
+  resource: Resource,
+  plan: Plan,
+  counts: Map<string, Record<Revision, number>>,
+  policy: TrafficPolicy | undefined,
+): Settled {
+  const goals: Goal[] = [...counts].map(([version, want]) => ({
+    ...(resource.spec.kind === 'Workload'
+      ? workloadGoal(resource.spec, plan.to)
+      : versionGoal(resource.spec, version, plan.to)),
+    want,
+  }));
+  if (resource.spec.kind === 'Service' && policy !== undefined) goals.push({ kind: 'traffic', policy });
+  return { ...settled, goals, partial: plan.to, observed: false };
+}
+
+/**
+ * Versions that stay: those that traffic names, the latest, and `keepVersions` others, the most recently deployed first.
+ */
+function serve(
+  spec: ServiceSpec,
+  after: Settled,
+  before: Settled,
+  policy: TrafficPolicy | undefined,
+  latest: string,
+): Settled {
+  const needed = new Set([...trafficNames(policy), latest]);
+  const others = runningVersions(before)
+    .filter((name) => !needed.has(name))
+    .sort((a, b) => (after.versions[b]?.rollout ?? 0) - (after.versions[a]?.rollout ?? 0))
+    .slice(0, spec.keepVersions);
+  const goals: Goal[] = [];
+  for (const name of [...needed, ...others].sort()) {
+    const version = after.versions[name];
+    if (version) goals.push(versionGoal(spec, name, version.revision));
+  }
+  if (policy !== undefined) goals.push({ kind: 'traffic', policy });
+  return { ...after, goals };
+}
+
+function fullAfter(settled: Settled, policy: TrafficPolicy | undefined): { full?: string } {
+  const names = policy?.kind === 'percent' ? trafficNames(policy) : [];
+  const full = names.length === 1 ? names[0] : settled.full;
+  return full === undefined ? {} : { full };
+}
+
+function lastPolicy(plan: Plan): TrafficPolicy | undefined {
+  return plan.stages.flatMap(({ goal }) => (goal.kind === 'traffic' ? [goal.policy] : [])).at(-1);
+}
+
+/**
+ * Going back pops what is above; anything else is pushed. `limit` entries are kept below the top.
+ *
+ *   A, B to C → A, B, C;   A, B, C to A → A;   A to B → A, B
+ */
+function applied(lineage: Settled['lineage'], revision: Revision, commit: Oid, limit: number): Settled['lineage'] {
+  const at = lineage.findIndex((entry) => entry.revision === revision);
+  const kept = at < 0 ? [...lineage, { revision, commit }] : lineage.slice(0, at + 1);
+  return kept.slice(-(limit + 1));
+}

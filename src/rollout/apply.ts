@@ -1,0 +1,152 @@
+/** Takes an event into the state. What is declared and what is live are looked at by `decide` each time. */
+import type { Operation, Resource } from '../manifest/resource.ts';
+import type { Instant, Live } from '../plan/live.ts';
+import type { Event } from './decision.ts';
+import { cancel } from './finish.ts';
+import type { OperationOutcome, Rollout, State } from './state.ts';
+import { ended, move } from './transitions.ts';
+import { turn } from './walk.ts';
+
+/** The state after the event; the same object when the event no longer concerns it. */
+export function apply(state: State, event: Event, resource: Resource | undefined, live: Live, now: Instant): State {
+  const { rollout } = state;
+  switch (event.kind) {
+    case 'operation':
+      return applyOperation(state, event.operation, resource, live, now);
+    case 'prechecked':
+      if (rollout?.id !== event.rollout || rollout.phase !== 'Checking') return state;
+      return { ...state, rollout: { ...rollout, prechecks: event.results } };
+    case 'checked':
+      if (rollout?.id !== event.rollout || rollout.stage !== event.stage || ended(rollout)) return state;
+      return { ...state, rollout: checked(rollout, event.pass, event.message, now) };
+    case 'tampered':
+      if (rollout?.phase !== 'Progressing' && rollout?.phase !== 'RollingBack' && rollout?.phase !== 'Paused')
+        return state;
+      return { ...state, rollout: move(rollout, 'Paused', now, event.message, 'Unknown') };
+  }
+}
+
+function checked(rollout: Rollout, pass: boolean, message: string, now: Instant): Rollout {
+  const { askedAt } = rollout.checks;
+  const asked = askedAt === undefined ? {} : { askedAt };
+  if (pass) return { ...rollout, checks: { ...asked, passedAt: now, failures: 0, message } };
+  return { ...rollout, checks: { ...asked, failures: rollout.checks.failures + 1, message } };
+}
+
+type Outcome = { applied: string; state: State } | { refused: string };
+
+/** An operation is applied once, known by its name and content; its outcome stands in the state either way. */
+function applyOperation(
+  state: State,
+  operation: Operation,
+  resource: Resource | undefined,
+  live: Live,
+  now: Instant,
+): State {
+  if (state.operations[operation.name]?.digest === operation.digest) return state;
+  const result = outcomeOf(state, operation, resource, live, now);
+  const outcome: OperationOutcome = {
+    digest: operation.digest,
+    outcome: 'applied' in result ? 'applied' : 'refused',
+    message: 'applied' in result ? result.applied : result.refused,
+    at: now,
+  };
+  const after = 'applied' in result ? result.state : state;
+  return { ...after, operations: { ...after.operations, [operation.name]: outcome } };
+}
+
+function outcomeOf(
+  state: State,
+  operation: Operation,
+  resource: Resource | undefined,
+  live: Live,
+  now: Instant,
+): Outcome {
+  const { rollout } = state;
+  if (resource === undefined) return { refused: 'its resource is not declared any more' };
+  if (operation.unit !== undefined || operation.action === 'skip') {
+    return { refused: `replicas are interchangeable: ${operation.action} works on the whole rollout, not on a unit` };
+  }
+  if (rollout === undefined || (operation.rollout ?? 0) > rollout.id) {
+    return { refused: `rollout ${operation.rollout} has not started; an operation is for a rollout that has` };
+  }
+  if (operation.rollout !== rollout.id)
+    return { refused: `rollout ${operation.rollout} has ended; the last one is ${rollout.id}` };
+  const handler = HANDLERS[operation.action];
+  return handler
+    ? handler({ state, rollout, resource, live, now })
+    : { refused: `${operation.action} is not for a rollout` };
+}
+
+interface Handling {
+  state: State;
+  rollout: Rollout;
+  resource: Resource;
+  live: Live;
+  now: Instant;
+}
+
+const HANDLERS: Partial<Record<Operation['action'], (handling: Handling) => Outcome>> = {
+  pause: pauseIt,
+  continue: continueIt,
+  retry: retryIt,
+  cancel: cancelIt,
+  rollback: rollBackIt,
+};
+
+const endedAs = (rollout: Rollout): Outcome => ({ refused: `rollout ${rollout.id} has ended: ${rollout.phase}` });
+
+function pauseIt({ state, rollout, now }: Handling): Outcome {
+  if (ended(rollout)) return endedAs(rollout);
+  if (rollout.turned) return { refused: `rollout ${rollout.id} is rolling back; it is not paused on the way` };
+  if (rollout.held) return { refused: `rollout ${rollout.id} is paused already` };
+  const held = { ...rollout, held: true };
+  const pausable = rollout.phase === 'Progressing' || rollout.phase === 'Paused';
+  const next = pausable ? move(held, 'Paused', now, 'paused by an operation', 'Operator') : held;
+  return { applied: 'paused; units under way finish', state: { ...state, rollout: next } };
+}
+
+function continueIt({ state, rollout, resource, now }: Handling): Outcome {
+  if (ended(rollout)) return endedAs(rollout);
+  if (rollout.phase !== 'Paused' && !rollout.held) return { refused: `rollout ${rollout.id} is not paused` };
+  if (!rollout.held && rollout.reason === 'Window') return { refused: rollout.message };
+  if (resource.spec.paused) return { refused: 'spec.paused holds it; commit paused: false' };
+  return { applied: 'continued', state: { ...state, rollout: resumed(rollout, now) } };
+}
+
+function resumed(rollout: Rollout, now: Instant): Rollout {
+  const continued = rollout.continued || rollout.reason === 'Step';
+  const free: Rollout = { ...rollout, held: false, continued, checks: { failures: 0 }, retriedAt: now };
+  if (rollout.phase !== 'Paused') return free;
+  return move(free, rollout.turned ? 'RollingBack' : 'Progressing', now, 'continued');
+}
+
+function retryIt({ state, rollout, now }: Handling): Outcome {
+  if (!ended(rollout)) {
+    if (rollout.phase !== 'Paused' || rollout.reason !== 'Failure') {
+      return { refused: `rollout ${rollout.id} has not failed: ${rollout.phase}` };
+    }
+    return { applied: 'tried again', state: { ...state, rollout: resumed(rollout, now) } };
+  }
+  if (state.attempted === undefined) return endedAs(rollout);
+  const { attempted: _, ...free } = state;
+  return { applied: 'the next rollout starts, to the declared revision', state: free };
+}
+
+function cancelIt({ state, rollout, resource, live, now }: Handling): Outcome {
+  if (ended(rollout)) return endedAs(rollout);
+  if (rollout.turned) return { refused: `rollout ${rollout.id} is rolling back already` };
+  if (!live.complete) return { refused: 'not everything could be observed; try again' };
+  return { applied: 'canceled', state: cancel(state, rollout, resource, live, now) };
+}
+
+function rollBackIt({ state, rollout, now }: Handling): Outcome {
+  if (ended(rollout))
+    return { refused: `rollout ${rollout.id} has ended; sluice rollback commits what restores the one before` };
+  if (rollout.cause === 'rollback' || rollout.turned) return { refused: `rollout ${rollout.id} is a rollback itself` };
+  if (state.settled.goals.length === 0) return { refused: 'this is the first rollout: there is nothing to go back to' };
+  if (rollout.phase === 'Pending' || rollout.phase === 'Checking') {
+    return { refused: 'nothing was touched yet; cancel it instead' };
+  }
+  return { applied: 'rolls back', state: { ...state, rollout: turn(rollout, now, 'an operation asked for it') } };
+}

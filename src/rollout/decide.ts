@@ -1,0 +1,158 @@
+/** What next, for one resource: a pure function of what is declared, remembered, live, and of the time. */
+import type { Resource } from '../manifest/resource.ts';
+import { goalsInEffect } from '../plan/effect.ts';
+import type { Instant, Live } from '../plan/live.ts';
+import { type Goal, nothingSettled, type Settled } from '../plan/plan.ts';
+import { reached } from '../plan/reached.ts';
+import type { Action, Decision, Declaration } from './decision.ts';
+import { follow } from './follow.ts';
+import { closeGap, type Gap } from './gap.ts';
+import type { State } from './state.ts';
+import { active, ended, historyEntry, move } from './transitions.ts';
+import { type Walk, walk } from './walk.ts';
+
+/** What holds rollouts back from outside: `--paused`, or a file `PAUSED` in the data folder. */
+export interface Conditions {
+  operatorPaused: boolean;
+  /** Ids start above this: the highest that tags and units know. */
+  highestId: number;
+}
+
+export function newState(declaration: Declaration): State {
+  return {
+    commit: declaration.commit,
+    digest: '',
+    settled: nothingSettled,
+    operations: {},
+    repairs: { count: 0 },
+    history: [],
+  };
+}
+
+/**
+ * Decides for one resource. The same arguments give the same decision. `state` absent: never seen before.
+ * `next.settled.observed` and `reachedAt` are only set from what `live` shows.
+ */
+export function decide(
+  declaration: Declaration,
+  state: State | undefined,
+  live: Live,
+  now: Instant,
+  conditions: Conditions,
+): Decision {
+  const before = state ?? newState(declaration);
+  const { resource } = declaration;
+  if (resource === undefined) return decideDeletion(declaration, before, live, now);
+  const followed = follow(declaration, resource, before, now, conditions);
+  const walked = walk(resource, followed.state, live, now, conditions);
+  const rest = atRest(resource, walked.state, live, now);
+  const gap = closeRolloutGap(resource, rest, live, now);
+  const next = countRepairs(rest, gap.actions, now);
+  const wakeAt = earliest([walked.wakeAt, followed.wakeAt, gap.wakeAt, minReadyWake(next, live, now)]);
+  return {
+    next,
+    pushFirst: followed.pushFirst || walked.pushFirst,
+    actions: gap.actions,
+    questions: walked.questions,
+    proposeRevert: walked.proposeRevert,
+    gone: false,
+    ...(wakeAt === undefined ? {} : { wakeAt }),
+    why: why(walked, gap, next),
+  };
+}
+
+function why(walked: Walk, gap: Gap, state: State): string {
+  if (active(state.rollout)) return `rollout ${state.rollout.id} ${state.rollout.phase}: ${walked.why}`;
+  if (gap.actions.length > 0) return 'live differs from the settled goal';
+  return state.settled.observed ? 'settled and observed' : walked.why;
+}
+
+/** Goals of the moment. Turned, ended or not begun: the settled ones; else with the stages walked so far laid over them. */
+function goalsNow(resource: Resource, state: State): { goals: Goal[]; hold: boolean } {
+  const { rollout, settled } = state;
+  const kind = resource.spec.kind;
+  const walking = rollout?.phase === 'Progressing' || (rollout?.phase === 'Paused' && !rollout.turned);
+  if (!walking || rollout === undefined) {
+    return { goals: goalsInEffect(kind, settled, [], -1), hold: rollout?.phase === 'Paused' };
+  }
+  const hold = rollout.phase === 'Paused' && rollout.reachedAt === undefined;
+  const upTo = hold ? rollout.stage - 1 : rollout.stage;
+  return { goals: goalsInEffect(kind, settled, rollout.plan.stages, upTo), hold };
+}
+
+function closeRolloutGap(resource: Resource, state: State, live: Live, now: Instant): Gap {
+  const { goals, hold } = goalsNow(resource, state);
+  const retriedAt = state.rollout?.retriedAt;
+  return closeGap(goals, live, {
+    name: nameOf(resource),
+    now,
+    hold,
+    unroute: false,
+    ...(retriedAt === undefined ? {} : { retriedAt }),
+  });
+}
+
+const nameOf = (resource: Resource) => resource.id.slice(resource.id.indexOf('/') + 1);
+
+/** Without an active rollout: once live was seen to hold the goals, a later difference is a repair. */
+function atRest(resource: Resource, state: State, live: Live, now: Instant): State {
+  if (active(state.rollout)) return state;
+  const { settled } = state;
+  const goals = goalsInEffect(resource.spec.kind, settled, [], -1);
+  const holds = goals.length > 0 && goals.every((goal) => reached(goal, live, now));
+  return settled.observed || !holds ? state : { ...state, settled: { ...settled, observed: true } };
+}
+
+/** Starting and routing repair; stopping what is too many does not. */
+function countRepairs(state: State, actions: Action[], now: Instant): State {
+  if (active(state.rollout) || !state.settled.observed) return state;
+  const mended = actions.filter((action) => action.kind === 'start' || action.kind === 'route').length;
+  if (mended === 0) return state;
+  return { ...state, repairs: { count: state.repairs.count + mended, last: now } };
+}
+
+/** When the next unit that is ready will have been so for `minReadySeconds`. */
+function minReadyWake({ settled, rollout }: State, live: Live, now: Instant): Instant | undefined {
+  const stages = active(rollout) ? rollout.plan.stages.map((stage) => stage.goal) : [];
+  const longest = [...settled.goals, ...stages].reduce(
+    (most, goal) => (goal.kind === 'replicas' ? Math.max(most, goal.minReadySeconds * 1000) : most),
+    0,
+  );
+  if (longest === 0) return undefined;
+  const due = live.units.flatMap((unit) => (unit.readySince === undefined ? [] : [unit.readySince + longest]));
+  return earliest(due.filter((at) => at > now));
+}
+
+export function earliest(times: (Instant | undefined)[]): Instant | undefined {
+  return times.reduce(
+    (first, at) => (at === undefined || (first !== undefined && first <= at) ? first : at),
+    undefined,
+  );
+}
+
+/** Traffic away, then every unit; then nothing of it is left. */
+function decideDeletion(declaration: Declaration, before: State, live: Live, now: Instant): Decision {
+  const confirmed = declaration.deletionConfirmed;
+  const state = closeRollout({ ...before, deletion: { commit: declaration.commit, confirmed } }, now);
+  const known = before.deletion?.confirmed === confirmed && before.deletion.commit === declaration.commit;
+  const base = { next: state, pushFirst: !known, questions: [], proposeRevert: false };
+  if (!confirmed) {
+    return { ...base, actions: [], gone: false, why: `deletion by ${declaration.commit} waits for confirmDeletion` };
+  }
+  const gap = closeGap([], live, { name: '', now, hold: false, unroute: true });
+  const gone = live.complete && live.units.length === 0 && live.traffic === undefined;
+  return {
+    ...base,
+    actions: gone ? [{ kind: 'forget' }] : gap.actions,
+    gone,
+    why: gone ? 'deleted' : 'being deleted',
+  };
+}
+
+function closeRollout(state: State, now: Instant): State {
+  const { rollout } = state;
+  if (rollout === undefined || ended(rollout)) return state;
+  const closed = move(rollout, 'Canceled', now, 'its manifest was deleted');
+  const settled: Settled = { ...state.settled, observed: false };
+  return { ...state, settled, rollout: closed, history: [...state.history, historyEntry(closed)] };
+}

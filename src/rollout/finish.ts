@@ -1,0 +1,47 @@
+/** Every way in which a rollout ends. */
+import type { Resource } from '../manifest/resource.ts';
+import type { Instant, Live } from '../plan/live.ts';
+import { settle, settleAsIs } from '../plan/settle.ts';
+import type { Phase, Rollout, State } from './state.ts';
+import { historyEntry, move } from './transitions.ts';
+
+/** Ends after which the declared revision is not tried again by itself. */
+const IN_VAIN: readonly Phase[] = ['Failed', 'RolledBack', 'Canceled', 'Expired'];
+
+/** Closes the rollout and writes it into the history; `state.settled` is the caller's. */
+export function finish(
+  state: State,
+  rollout: Rollout,
+  phase: Phase,
+  now: Instant,
+  message: string,
+  resource: Resource,
+): State {
+  const closed = move(rollout, phase, now, message);
+  const history = [...state.history, historyEntry(closed)].slice(-resource.spec.revisionHistoryLimit);
+  const attempted = IN_VAIN.includes(phase) ? { attempted: rollout.plan.to } : {};
+  return { ...state, ...attempted, rollout: closed, history };
+}
+
+export function succeed(state: State, rollout: Rollout, resource: Resource, now: Instant): State {
+  const settled = settle(state.settled, resource, rollout.plan, rollout.commit, rollout.id);
+  const done = rollout.cause === 'rollback' ? 'rolled back' : 'rolled out';
+  return finish({ ...state, settled }, rollout, 'Succeeded', now, `${done} ${rollout.plan.to}`, resource);
+}
+
+/** Units under way finish and done ones stay: what is there now becomes what repairs hold. */
+export function cancel(state: State, rollout: Rollout, resource: Resource, live: Live, now: Instant): State {
+  const message = 'canceled; what was done stays';
+  if (rollout.phase === 'Pending' || rollout.phase === 'Checking') {
+    return finish(state, rollout, 'Canceled', now, 'canceled before anything was touched', resource);
+  }
+  const counts = new Map<string, Record<string, number>>();
+  for (const unit of live.units) {
+    if (unit.phase === 'stopping') continue;
+    const ofVersion = counts.get(unit.version) ?? {};
+    ofVersion[unit.revision] = (ofVersion[unit.revision] ?? 0) + 1;
+    counts.set(unit.version, ofVersion);
+  }
+  const settled = settleAsIs(state.settled, resource, rollout.plan, counts, live.traffic);
+  return finish({ ...state, settled }, rollout, 'Canceled', now, message, resource);
+}

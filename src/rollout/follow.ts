@@ -1,0 +1,148 @@
+/** Follows what is declared: begins rollouts, supersedes, plans anew, takes up how-only commits. */
+import type { Resource } from '../manifest/resource.ts';
+import type { Instant } from '../plan/live.ts';
+import { type Plan, type Stage, settledRevision } from '../plan/plan.ts';
+import { direction, planRollout, stepsAhead } from '../plan/planner.ts';
+import { rescale, resettle } from '../plan/settle.ts';
+import { samePolicy, shareOf } from '../plan/traffic.ts';
+import type { Conditions } from './decide.ts';
+import type { Declaration } from './decision.ts';
+import { finish } from './finish.ts';
+import type { Rollout, State } from './state.ts';
+import { active } from './transitions.ts';
+
+interface Followed {
+  state: State;
+  pushFirst: boolean;
+  wakeAt?: Instant;
+}
+
+export function follow(
+  declaration: Declaration,
+  resource: Resource,
+  before: State,
+  now: Instant,
+  conditions: Conditions,
+): Followed {
+  const state = takeUp(before, declaration, resource);
+  const { rollout } = state;
+  const changed = state.digest !== resource.digest;
+  if (active(rollout)) {
+    if (wantsOther(rollout, state, resource)) return supersede(state, rollout, resource, declaration, now, conditions);
+    if (changed && rollout.plan.to === resource.revision) return replan(state, rollout, resource);
+    return { state: { ...state, digest: resource.digest }, pushFirst: false };
+  }
+  if (needsRollout(state, resource)) {
+    return { state: begin(state, resource, declaration, now, conditions), pushFirst: false };
+  }
+  if (!changed) return { state, pushFirst: false };
+  if (resource.spec.kind === 'Service' && stepsAhead(resource.spec, resource.revision, state.settled)) {
+    return { state: begin(state, resource, declaration, now, conditions), pushFirst: false };
+  }
+  const settled = resettle(state.settled, resource);
+  return { state: { ...state, settled, digest: resource.digest }, pushFirst: settled !== state.settled };
+}
+
+/** A manifest that is back is not deleted; what was tried in vain is forgotten as soon as something else is declared. */
+function takeUp(before: State, declaration: Declaration, resource: Resource): State {
+  const { deletion: _, attempted, ...kept } = before;
+  const state: State = { ...kept, commit: declaration.commit };
+  return attempted === resource.revision ? { ...state, attempted } : state;
+}
+
+/** A rollout that has turned goes to what is settled: declaring that is what it does already. */
+function wantsOther(rollout: Rollout, state: State, resource: Resource): boolean {
+  if (rollout.turned)
+    return resource.revision !== rollout.plan.to && resource.revision !== settledRevision(state.settled);
+  return resource.revision !== rollout.plan.to;
+}
+
+function needsRollout(state: State, resource: Resource): boolean {
+  if (state.attempted === resource.revision) return false;
+  return settledRevision(state.settled) !== resource.revision || state.settled.partial !== undefined;
+}
+
+function supersede(
+  state: State,
+  rollout: Rollout,
+  resource: Resource,
+  declaration: Declaration,
+  now: Instant,
+  conditions: Conditions,
+): Followed {
+  const closed = finish(state, rollout, 'Superseded', now, `superseded by ${resource.revision}`, resource);
+  return { state: begin(closed, resource, declaration, now, conditions, rollout.plan.to), pushFirst: false };
+}
+
+function begin(
+  state: State,
+  resource: Resource,
+  declaration: Declaration,
+  now: Instant,
+  conditions: Conditions,
+  towards?: string,
+): State {
+  const highest = Math.max(conditions.highestId, state.rollout?.id ?? 0, ...state.history.map((entry) => entry.id));
+  const id = highest + 1;
+  const cause = direction(state.settled, resource.revision, towards);
+  const rollout: Rollout = {
+    id,
+    cause,
+    commit: declaration.commit,
+    phase: 'Pending',
+    message: 'not begun',
+    startedAt: now,
+    prechecks: [],
+    plan: planRollout({ resource, settled: state.settled, id, generation: 1 }, cause),
+    stage: 0,
+    times: [],
+    checks: { failures: 0 },
+    progress: { mark: '', at: now },
+    continued: false,
+    held: false,
+    turned: false,
+  };
+  return { ...state, digest: resource.digest, rollout };
+}
+
+/**
+ * A how-only commit while a rollout is under way: the settled versions take up what concerns them, the stages left are
+ * planned anew. Stages that are done stay as they were, but for their numbers of replicas; steps that traffic has
+ * passed are left out.
+ */
+function replan(state: State, rollout: Rollout, resource: Resource): Followed {
+  if (rollout.turned) return { state: { ...state, digest: resource.digest }, pushFirst: false };
+  const settled = rescale(state.settled, resource);
+  const generation = rollout.plan.generation + 1;
+  const fresh = planRollout({ resource, settled, id: rollout.id, generation }, rollout.cause);
+  const done = rollout.plan.stages.slice(0, rollout.stage).map((stage) => rescaled(stage, fresh));
+  const left = fresh.stages.filter((stage) => ahead(stage, done, fresh));
+  const plan: Plan = { ...fresh, version: rollout.plan.version, stages: [...done, ...left] };
+  const times = rollout.times.slice(0, done.length);
+  const same = sameGoal(plan.stages[rollout.stage], rollout.plan.stages[rollout.stage]);
+  if (same)
+    return { state: { ...state, settled, digest: resource.digest, rollout: { ...rollout, plan } }, pushFirst: true };
+  const { reachedAt: _, ...kept } = rollout;
+  const next: Rollout = { ...kept, plan, times, checks: { failures: 0 }, continued: false };
+  return { state: { ...state, settled, digest: resource.digest, rollout: next }, pushFirst: true };
+}
+
+function rescaled(stage: Stage, fresh: Plan): Stage {
+  const { goal } = stage;
+  if (goal.kind === 'traffic') return stage;
+  const again = fresh.stages.find((other) => other.goal.kind === 'replicas' && other.goal.version === goal.version);
+  return again ? { ...stage, goal: again.goal } : stage;
+}
+
+function ahead(stage: Stage, done: Stage[], fresh: Plan): boolean {
+  if (stage.goal.kind === 'replicas') return !done.some((other) => other.name === stage.name);
+  const last = done.filter((other) => other.goal.kind === 'traffic').at(-1)?.goal;
+  if (last?.kind !== 'traffic') return true;
+  if (samePolicy(last.policy, stage.goal.policy)) return false;
+  const isLast = stage === fresh.stages.at(-1);
+  return isLast || shareOf(stage.goal.policy, fresh.version) > shareOf(last.policy, fresh.version);
+}
+
+function sameGoal(a: Stage | undefined, b: Stage | undefined): boolean {
+  return JSON.stringify(a?.goal) === JSON.stringify(b?.goal);
+}

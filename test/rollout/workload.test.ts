@@ -1,0 +1,334 @@
+import t from 'tap';
+import { workload } from '../support/resources.ts';
+import {
+  commit,
+  kill,
+  operate,
+  phase,
+  rested,
+  revisions,
+  run,
+  send,
+  settleNow,
+  type World,
+  world,
+} from '../support/world.ts';
+
+const times = { a: 1000, b: 1000, c: 1000 };
+
+/** Five replicas of revision a, settled. */
+function running(over: Partial<World> = {}, spec = {}): World {
+  const w = world(workload('a', spec), { startTime: { ...times }, ...over });
+  run(w, rested);
+  w.seen = { ...w.seen, maxTotal: 0, minAvailable: Number.POSITIVE_INFINITY, phases: [], pushes: 0 };
+  return w;
+}
+
+t.test('a first rollout starts every replica and succeeds when all are ready', async (t) => {
+  const w = world(workload('a'), { startTime: times });
+  run(w, rested);
+  t.equal(revisions(w), 'a a a a a');
+  t.same(w.seen.phases, ['1 Checking', '1 Progressing', '1 Succeeded']);
+  t.match(w.traffic, { kind: 'percent', weights: { '': 100 } });
+  t.equal(w.state?.history.length, 1);
+});
+
+t.test('5 replicas, surge 1, unavailable 0: never under 5 ready, never over 6', async (t) => {
+  const w = running();
+  commit(w, workload('b'));
+  run(w, rested);
+  t.equal(revisions(w), 'b b b b b');
+  t.equal(w.seen.maxTotal, 6);
+  t.equal(w.seen.minAvailable, 5);
+  t.equal(w.state?.rollout?.cause, 'upgrade');
+});
+
+t.test('surge 0, unavailable 2: never over 5, never under 3 ready', async (t) => {
+  const spec = { strategy: { maxSurge: 0, maxUnavailable: 2 } };
+  const w = running({}, spec);
+  commit(w, workload('b', spec));
+  run(w, rested);
+  t.equal(w.seen.maxTotal, 5);
+  t.equal(w.seen.minAvailable, 3);
+});
+
+t.test('a commit to an earlier revision is a rollback, and a revert of the revert an upgrade', async (t) => {
+  const w = running();
+  commit(w, workload('b'));
+  run(w, rested);
+  commit(w, workload('a'));
+  run(w, rested);
+  t.match(w.state?.rollout, { id: 3, cause: 'rollback', phase: 'Succeeded' });
+  commit(w, workload('b'));
+  run(w, rested);
+  t.match(w.state?.rollout, { id: 4, cause: 'upgrade', phase: 'Succeeded' });
+});
+
+t.test('a new revision supersedes at once, from wherever the units are', async (t) => {
+  const w = running();
+  commit(w, workload('b'));
+  run(w, (at) => at.units.filter((unit) => unit.revision === 'b' && unit.ready).length === 2);
+  commit(w, workload('c'));
+  t.match(w.state?.history.at(-1), { id: 2, phase: 'Superseded' });
+  t.match(w.state?.rollout, { id: 3, cause: 'upgrade' });
+  run(w, rested);
+  t.equal(revisions(w), 'c c c c c');
+  t.ok(w.seen.minAvailable >= 5 && w.seen.maxTotal <= 6);
+});
+
+t.test('a revert in the middle of a rollout touches only what was updated', async (t) => {
+  const w = running();
+  commit(w, workload('b'));
+  run(w, (at) => at.units.filter((unit) => unit.revision === 'b' && unit.ready).length === 2);
+  const untouched = w.units.filter((unit) => unit.revision === 'a').map((unit) => unit.attempt);
+  commit(w, workload('a'));
+  run(w, rested);
+  t.match(w.state?.rollout, { id: 3, cause: 'rollback', phase: 'Succeeded' });
+  t.ok(untouched.every((attempt) => w.units.some((unit) => unit.attempt === attempt)));
+});
+
+t.test('without progress the rollout fails at its deadline', async (t) => {
+  t.test('onFailure pause: it waits for a person, the old replicas serve on', async (t) => {
+    const w = running({ startTime: { a: 1000 } });
+    commit(w, workload('b'));
+    run(w, phase('Paused'));
+    t.match(w.state?.rollout, { reason: 'Failure', message: /no progress for 600 s/ });
+    t.equal(w.units.filter((unit) => unit.revision === 'a' && unit.ready).length, 5);
+    t.equal(w.units.length, 6);
+  });
+  t.test('onFailure rollback: the same rollout turns, is not tagged and not tried again by itself', async (t) => {
+    const w = running({ startTime: { a: 1000 } }, { onFailure: 'rollback' });
+    commit(w, workload('b', { onFailure: 'rollback' }));
+    run(w, phase('RolledBack'));
+    run(w, (at) => at.units.length === 5, 1000);
+    t.equal(revisions(w), 'a a a a a');
+    t.equal(w.state?.attempted, 'b');
+    t.same(w.seen.phases, ['2 Checking', '2 Progressing', '2 RollingBack', '2 RolledBack']);
+    t.equal(w.seen.proposals, 0);
+    t.match(operate(w, 'retry'), /^applied/);
+    t.match(w.state?.rollout, { id: 3, phase: 'Progressing' });
+  });
+  t.test('onFailure revert: also asks for a branch with the revert', async (t) => {
+    const w = running({ startTime: { a: 1000 } }, { onFailure: 'revert' });
+    commit(w, workload('b', { onFailure: 'revert' }));
+    run(w, phase('RolledBack'));
+    t.equal(w.seen.proposals, 1);
+  });
+  t.test('a first rollout has nothing to go back to and pauses', async (t) => {
+    const w = world(workload('a', { onFailure: 'rollback' }));
+    run(w, phase('Paused'));
+    t.equal(w.state?.rollout?.reason, 'Failure');
+  });
+  t.test('a replica that becomes ready is progress', async (t) => {
+    const w = running({ startTime: { a: 1000, b: 500_000 } });
+    commit(w, workload('b'));
+    run(w, rested, 5_000_000);
+    t.equal(revisions(w), 'b b b b b');
+  });
+});
+
+t.test('a failed precheck ends the rollout with nothing touched', async (t) => {
+  const w = running();
+  w.prechecks = [{ name: 'image', result: 'fail', message: 'tomcat:9 is not there', remedy: 'add it' }];
+  commit(w, workload('b'));
+  t.match(w.state?.rollout, { phase: 'Failed', message: /image: tomcat:9 is not there/ });
+  t.equal(revisions(w), 'a a a a a');
+  t.equal(w.seen.pushes, 0);
+});
+
+t.test('operations', async (t) => {
+  t.test('pause lets units under way finish and starts no others; continue goes on', async (t) => {
+    const w = running();
+    commit(w, workload('b'));
+    t.match(operate(w, 'pause'), /^applied/);
+    w.now += 10_000;
+    settleNow(w);
+    t.match(w.state?.rollout, { phase: 'Paused', reason: 'Operator' });
+    t.equal(revisions(w), 'a a a a a b');
+    t.match(operate(w, 'pause'), /^refused: rollout 2 is paused already/);
+    w.now += 3_600_000;
+    t.match(operate(w, 'continue'), /^applied/);
+    run(w, rested);
+    t.equal(revisions(w), 'b b b b b');
+  });
+  t.test('cancel leaves what is done; a commit to the earlier revision then goes back', async (t) => {
+    const w = running();
+    commit(w, workload('b'));
+    run(w, (at) => at.units.filter((unit) => unit.revision === 'b' && unit.ready).length === 2);
+    t.match(operate(w, 'cancel'), /^applied/);
+    t.equal(w.state?.rollout?.phase, 'Canceled');
+    const left = revisions(w);
+    w.now += 600_000;
+    settleNow(w);
+    t.equal(revisions(w), left);
+    kill(w, w.units[0]?.id ?? '');
+    run(w, (at) => at.units.every((unit) => unit.ready));
+    t.equal(revisions(w), left, 'a repair keeps the mixture');
+    commit(w, workload('a'));
+    run(w, rested);
+    t.match(w.state?.rollout, { cause: 'rollback' });
+    t.equal(revisions(w), 'a a a a a');
+  });
+  t.test('rollback turns the rollout; one on a rollback, on a first or on an ended rollout is refused', async (t) => {
+    const w = running();
+    t.match(operate(w, 'rollback'), /^refused: rollout 1 has ended/);
+    commit(w, workload('b'));
+    t.match(operate(w, 'rollback'), /^applied/);
+    t.match(operate(w, 'rollback'), /^refused: rollout 2 (is a rollback|has ended)/);
+    run(w, phase('RolledBack'));
+    commit(w, workload('c'));
+    run(w, rested);
+    commit(w, workload('a'));
+    t.match(operate(w, 'rollback'), /^refused: rollout 4 is a rollback itself/);
+    const first = world(workload('a'), { startTime: times });
+    settleNow(first);
+    t.match(operate(first, 'rollback'), /^refused: this is the first rollout/);
+  });
+  t.test(
+    'one for a rollout that has not started, or for one that has ended, is refused; none is applied twice',
+    async (t) => {
+      const w = running();
+      t.match(operate(w, 'pause', { rollout: 2, name: 'early', digest: 'x' }), /^refused: rollout 2 has not started/);
+      commit(w, workload('b'));
+      operate(w, 'pause', { rollout: 2, name: 'early', digest: 'x' });
+      t.equal(w.state?.rollout?.phase, 'Progressing');
+      t.match(operate(w, 'pause', { rollout: 1 }), /^refused: rollout 1 has ended/);
+      t.match(operate(w, 'skip', { unit: 'tomcat-1' }), /^refused: replicas are interchangeable/);
+    },
+  );
+  t.test('retry goes on after a failure', async (t) => {
+    const w = running({ startTime: { a: 1000 } });
+    commit(w, workload('b'));
+    run(w, phase('Paused'));
+    w.startTime.b = 1000;
+    t.match(operate(w, 'retry'), /^applied/);
+    run(w, rested);
+    t.equal(revisions(w), 'b b b b b');
+  });
+});
+
+t.test('a how-only commit', async (t) => {
+  t.test('at rest acts at once, without a rollout', async (t) => {
+    const w = running();
+    commit(w, workload('a', { replicas: 7 }));
+    run(w, (at) => at.state?.settled.observed === true && at.units.length === 7);
+    t.equal(w.state?.rollout?.id, 1);
+    t.equal(w.state?.repairs.count, 0);
+    commit(w, workload('a', { replicas: 2 }));
+    run(w, (at) => at.units.length === 2);
+    t.equal(w.state?.rollout?.id, 1);
+  });
+  t.test('during a rollout plans the stages left anew, as the next generation', async (t) => {
+    const w = running();
+    commit(w, workload('b'));
+    commit(w, workload('b', { replicas: 3 }));
+    t.equal(w.state?.rollout?.plan.generation, 2);
+    run(w, rested);
+    t.equal(w.state?.rollout?.id, 2);
+    t.equal(revisions(w), 'b b b');
+  });
+});
+
+t.test('windows hold forward rollouts, never rollbacks', async (t) => {
+  const windows = [{ cron: '0 14 * * *', duration: '1h', timezone: 'UTC' }];
+  const w = running();
+  commit(w, workload('b', { windows, progressDeadlineSeconds: 10_000 }));
+  t.match(w.state?.rollout, { phase: 'Pending', message: /waits for a window/ });
+  run(w, phase('Progressing'), 10_000_000);
+  t.equal(new Date(w.now).toISOString().slice(11, 16), '14:00');
+  w.startTime.b = 1_900_000;
+  run(w, phase('Paused'), 10_000_000);
+  t.match(w.state?.rollout, { reason: 'Window' });
+  t.equal(new Date(w.now).toISOString().slice(11, 16), '15:00');
+  commit(w, workload('a', { windows }));
+  run(w, rested, 60_000);
+  t.equal(revisions(w), 'a a a a a');
+});
+
+t.test('paused: true and --paused start nothing new and let go by themselves', async (t) => {
+  const w = running();
+  commit(w, workload('b', { paused: true }));
+  t.match(w.state?.rollout, { phase: 'Pending', message: /paused by spec.paused/ });
+  commit(w, workload('b'));
+  t.equal(w.state?.rollout?.phase, 'Progressing');
+  w.operatorPaused = true;
+  settleNow(w);
+  t.match(w.state?.rollout, { phase: 'Paused', reason: 'Operator' });
+  w.operatorPaused = false;
+  run(w, rested);
+  t.equal(w.state?.rollout?.id, 2);
+});
+
+t.test('repairs', async (t) => {
+  t.test('a replica that dies is started again as what it was, with growing delays', async (t) => {
+    const w = running();
+    w.exits.add('a');
+    kill(w, 'tomcat-2');
+    const starts: number[] = [];
+    let attempt = '';
+    run(w, (at) => {
+      const unit = at.units.find((candidate) => candidate.id === 'tomcat-2');
+      if (unit && unit.attempt !== attempt) {
+        attempt = unit.attempt;
+        starts.push(at.now);
+      }
+      return starts.length === 6;
+    });
+    const delays = starts.slice(1).map((at, index) => Math.round((at - (starts[index] ?? 0)) / 1000));
+    t.same(delays.slice(1), [2, 4, 8, 16].slice(0, delays.length - 1), 'each delay doubles');
+    t.ok((w.state?.repairs.count ?? 0) >= 5);
+    t.equal(w.state?.rollout?.id, 1, 'a repair is no rollout');
+  });
+  t.test('a missing replica is replaced, one too many is stopped', async (t) => {
+    const w = running();
+    w.units.pop();
+    run(w, (at) => at.units.length === 5 && at.units.every((unit) => unit.ready));
+    t.equal(w.state?.repairs.count, 1);
+  });
+  t.test('what cannot be seen whole is left alone', async (t) => {
+    const w = running();
+    w.complete = false;
+    w.units.pop();
+    settleNow(w);
+    t.equal(w.units.length, 4);
+  });
+});
+
+t.test('a tip that the operator did not write pauses the rollout until a continue', async (t) => {
+  const w = running();
+  commit(w, workload('b'));
+  send(w, { kind: 'tampered', message: 'sluice/status was changed by somebody else' });
+  settleNow(w);
+  t.match(w.state?.rollout, { phase: 'Paused', reason: 'Unknown' });
+  t.match(operate(w, 'continue'), /^applied/);
+  run(w, rested);
+  t.equal(revisions(w), 'b b b b b');
+});
+
+t.test('a deleted manifest takes traffic away, then the units; unconfirmed it waits', async (t) => {
+  const w = running();
+  w.deletionConfirmed = false;
+  commit(w, undefined);
+  t.equal(w.units.length, 5);
+  w.deletionConfirmed = true;
+  settleNow(w);
+  t.equal(w.units.length, 0);
+  t.equal(w.traffic, undefined);
+  t.ok(w.seen.gone);
+});
+
+t.test(
+  'a declaration that goes back after a failure settles it; the failed revision is then tried again',
+  async (t) => {
+    const w = running({ startTime: { a: 1000 } }, { onFailure: 'rollback' });
+    commit(w, workload('b', { onFailure: 'rollback' }));
+    run(w, phase('RolledBack'));
+    commit(w, workload('a', { onFailure: 'rollback' }));
+    t.equal(w.state?.attempted, undefined);
+    t.equal(w.state?.rollout?.id, 2);
+    w.startTime.b = 1000;
+    commit(w, workload('b', { onFailure: 'rollback' }));
+    run(w, rested);
+    t.match(w.state?.rollout, { id: 3, cause: 'upgrade' });
+  },
+);
