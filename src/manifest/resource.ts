@@ -175,6 +175,8 @@ export interface Image {
   /** From `image.yaml`; empty where `tree` is absent (the driver reads the folder's own). */
   command: string[];
   env: Record<string, string>;
+  /** Run on the unit after it has lost its traffic and before it is stopped. */
+  drain?: string[];
 }
 
 /** What one revision runs, complete: handed to a driver with each action that starts a unit. */

@@ -3,7 +3,9 @@ import type { ResourceId } from '../../../manifest/resource.ts';
 import type { TrafficPolicy } from '../../../plan/live.ts';
 
 export interface Backend {
+  /** Opaque to the router; requests under way are counted by it, so that it must be unique across resources. */
   unit: string;
+  /** Where it listens on 127.0.0.1. */
   port: number;
 }
 
@@ -20,11 +22,12 @@ export interface RouterConfig {
   routes: Record<ResourceId, Route>;
 }
 
-/** Since the router process started. Latencies in milliseconds. */
+/** Since the router process started, for the versions that are routed now. */
 export interface VersionCounts {
   requests: number;
-  /** Answers of 500 and above, and requests that no backend answered. */
+  /** Answers of 500 and above, and requests that no backend answered to the end. A client that left is none. */
   errors: number;
+  /** Milliseconds from a request's head to its answer's head, within 5 %; 0 before the first. */
   latency: { p50: number; p99: number };
 }
 

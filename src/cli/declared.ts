@@ -1,0 +1,74 @@
+/** What commits, or the working tree, declare. Reads, and executes nothing. */
+import { existsSync } from 'node:fs';
+import { lstat, readdir, readFile } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import { openNativeObjects } from '../git/objects-native.ts';
+import { gitEnvironment } from '../git/program.ts';
+import { parseFile } from '../manifest/parse.ts';
+import type { ManifestFile } from '../manifest/parsed.ts';
+import { type ImageTree, type Resolved, referencedImages, resolve } from '../manifest/resolve.ts';
+import { createSnapshots, type Snapshots } from '../operator/snapshots.ts';
+import { askGit, git } from './git.ts';
+
+/**
+ * Commits as the operator reads them, while `use` runs; nothing is kept. `under`: the folder of the repository that holds the
+ * manifests; `''` for all of it.
+ */
+export async function withCommits<T>(
+  folder: string,
+  under: string,
+  use: (commits: Snapshots) => Promise<T>,
+): Promise<T> {
+  const gitdir = await git(folder, ['rev-parse', '--absolute-git-dir']);
+  const objects = openNativeObjects({ path: 'git', gitdir, env: gitEnvironment() });
+  const parse: Parameters<typeof createSnapshots>[2]['parse'] = async (oids, { blobs }) => {
+    const parsed = new Map();
+    await blobs(oids, (oid, content) => parsed.set(oid, parseFile(content)));
+    return parsed;
+  };
+  try {
+    return await use(createSnapshots(objects, under, { parse }));
+  } finally {
+    objects.close();
+  }
+}
+
+/**
+ * What the files below `root` declare, as a commit of all that Git does not ignore would. Revisions are made from contents, but
+ * those of images only from where they lie: good for finding what is wrong, not for telling what changed.
+ */
+export async function declaredByFiles(root: string, under: string): Promise<Resolved> {
+  const files: ManifestFile[] = [];
+  for (const path of await filesBelow(root)) {
+    if (!isManifest(path, under)) continue;
+    if (!(await lstat(join(root, path)).catch(() => undefined))?.isFile()) continue;
+    files.push({ path, oid: path, parsed: parseFile(await readFile(join(root, path))) });
+  }
+  const images = new Map<string, ImageTree>();
+  for (const path of referencedImages(files)) {
+    if (!existsSync(join(root, path))) continue;
+    const yaml = await readFile(join(root, path, 'image.yaml')).catch(() => undefined);
+    images.set(path, { tree: path, ...(yaml && { yaml }) });
+  }
+  return resolve(undefined, files, images);
+}
+
+/** `*.yaml` and `*.yml` below `under`, outside folders whose name starts with a dot. */
+const isManifest = (path: string, under: string): boolean =>
+  (under === '' || path.startsWith(`${under}/`)) && /\.ya?ml$/.test(path) && !/(^|\/)\.[^/]*\//.test(path);
+
+async function filesBelow(root: string): Promise<string[]> {
+  const known = await askGit(root, ['ls-files', '-z', '--cached', '--others', '--exclude-standard']);
+  if (known !== undefined) return [...new Set(known.split('\0'))];
+  return walk(root, '');
+}
+
+async function walk(root: string, folder: string): Promise<string[]> {
+  const paths: string[] = [];
+  for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
+    const path = posix.join(folder, entry.name);
+    if (entry.isDirectory() && !entry.name.startsWith('.')) paths.push(...(await walk(root, path)));
+    else if (entry.isFile()) paths.push(path);
+  }
+  return paths.sort();
+}

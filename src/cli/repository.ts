@@ -1,0 +1,102 @@
+/** The config repository that a command is about: a folder on this machine, or an address that is read through a copy. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { resolveAddress } from '../git/clone.ts';
+import type { Oid } from '../manifest/resource.ts';
+import { usage } from './failure.ts';
+import { repositoryFolders } from './folders.ts';
+import { askGit, git } from './git.ts';
+
+export interface Upstream {
+  remote: string;
+  /** The full name of the branch over there. */
+  ref: string;
+}
+
+export interface ConfigRepository {
+  /** Where git is run: the top of the working tree, or a bare repository. */
+  folder: string;
+  /** Whether `folder` has files to edit. */
+  workingTree: boolean;
+  /** What the operator's folders are parted by. */
+  key: string;
+  /** The branch that says what should run. */
+  branch: string;
+  upstream?: Upstream;
+}
+
+export interface RepositoryChoice {
+  repo: string;
+  branch?: string;
+  stateDir?: string;
+}
+
+/** Throws a `GitError` when there is no such repository, a usage failure when it has no branch to work on. */
+export async function openRepository({ repo, branch, stateDir }: RepositoryChoice): Promise<ConfigRepository> {
+  const { local, key } = await resolveAddress(repo);
+  if (local === undefined) return openCopy(repo, key, branch, stateDir);
+  const top = await askGit(local.path, ['rev-parse', '--show-toplevel']);
+  const folder = top || local.path;
+  const name = branch ?? (await askGit(folder, ['symbolic-ref', '--short', '-q', 'HEAD']));
+  if (name === undefined) {
+    throw usage(`${folder} has no branch checked out; check one out, or name the config branch with --branch`);
+  }
+  const upstream = await upstreamOf(folder, name);
+  return { folder, workingTree: Boolean(top), key, branch: name, ...(upstream ? { upstream } : {}) };
+}
+
+async function upstreamOf(folder: string, branch: string): Promise<Upstream | undefined> {
+  const format = '--format=%(upstream:remotename) %(upstream:remoteref)';
+  const [remote, ref] = (await git(folder, ['for-each-ref', format, `refs/heads/${branch}`])).split(' ');
+  return remote && ref ? { remote, ref } : undefined;
+}
+
+/** A bare copy below the state folder, brought up to date: enough to read from, and to commit one file to. */
+async function openCopy(
+  repo: string,
+  key: string,
+  branch: string | undefined,
+  stateDir?: string,
+): Promise<ConfigRepository> {
+  const { state } = repositoryFolders(key, stateDir === undefined ? {} : { stateDir });
+  const folder = join(state, 'reader.git');
+  await mkdir(folder, { recursive: true });
+  await git(folder, ['init', '--quiet', '--bare']);
+  if ((await askGit(folder, ['remote', 'set-url', 'origin', repo])) === undefined) {
+    await git(folder, ['remote', 'add', 'origin', repo]);
+  }
+  await git(folder, ['config', 'credential.helper', TOKEN_HELPER]);
+  const name = branch ?? (await defaultBranch(folder, repo));
+  await git(folder, [
+    'fetch',
+    '--quiet',
+    '--no-tags',
+    '--prune',
+    'origin',
+    '+refs/heads/*:refs/heads/*',
+    '^refs/heads/sluice/*',
+  ]);
+  const upstream = { remote: 'origin', ref: `refs/heads/${name}` };
+  return { folder, workingTree: false, key, branch: name, upstream };
+}
+
+/** Gives git the token of the environment, when there is one: it is neither on disk nor in an argument. */
+const TOKEN_HELPER =
+  '!f() { test "$1" = get && test -n "$SLUICE_GIT_TOKEN" || return 0; ' +
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's, not ours
+  'echo "username=${SLUICE_GIT_USERNAME:-x-access-token}"; echo "password=$SLUICE_GIT_TOKEN"; }; f';
+
+async function defaultBranch(folder: string, repo: string): Promise<string> {
+  const answer = await git(folder, ['ls-remote', '--symref', 'origin', 'HEAD']);
+  const name = /^ref: refs\/heads\/(\S+)\tHEAD$/m.exec(answer)?.[1];
+  if (name === undefined)
+    throw usage(`${repo} does not say which branch is its default; name the config branch with --branch`);
+  return name;
+}
+
+/** The commit that a branch, tag or object id names; throws a usage failure when there is none. */
+export async function resolveCommit({ folder }: { folder: string }, name: string): Promise<Oid> {
+  const commit = await askGit(folder, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]);
+  if (commit === undefined) throw usage(`${folder} has no commit, branch or tag ${name}`);
+  return commit;
+}

@@ -1,0 +1,92 @@
+/** What the branch sluice/status says, as this repository knows it or as its remote does. */
+import type { Oid, ResourceId } from '../manifest/resource.ts';
+import type { StatusDocument } from '../status/document.ts';
+import { resourceOfStatusPath, STATUS_FOLDER, STATUS_REF, statusPath } from '../status/names.ts';
+import { durationText } from '../status/words.ts';
+import { fromText } from '../status/yaml.ts';
+import { Failure, usage } from './failure.ts';
+import { git, readObjects } from './git.ts';
+import { note } from './print.ts';
+import type { ConfigRepository } from './repository.ts';
+
+export interface StatusBranch {
+  tip: Oid;
+  /** When the operator last wrote, milliseconds since the epoch. */
+  at: number;
+}
+
+/** The newest that is at hand, nothing is fetched; undefined: there is none. */
+export async function knownStatus({ folder, upstream }: ConfigRepository): Promise<StatusBranch | undefined> {
+  const refs = [STATUS_REF, ...(upstream ? [trackingRef(upstream.remote)] : [])];
+  const format = '--format=%(objectname) %(committerdate:unix)';
+  const lines = await git(folder, ['for-each-ref', '--sort=-committerdate', '--count=1', format, ...refs]);
+  const [tip, seconds] = lines.split(' ');
+  return tip ? { tip, at: Number(seconds) * 1000 } : undefined;
+}
+
+/** Asks the remote first, where there is one. What cannot be reached is said, and what is at hand is used. */
+export async function freshStatus(repository: ConfigRepository): Promise<StatusBranch | undefined> {
+  const { folder, upstream } = repository;
+  if (upstream) {
+    const fetched = fetchStatus(folder, upstream.remote);
+    await fetched.catch((error: Error) => note(`could not ask ${upstream.remote}: ${error.message}`));
+  }
+  return knownStatus(repository);
+}
+
+async function fetchStatus(folder: string, remote: string): Promise<void> {
+  const refspec = `+${STATUS_REF}*:${trackingRef(remote)}*`;
+  await git(folder, ['fetch', '--quiet', '--no-tags', remote, refspec], { timeoutMs: 20_000 });
+}
+
+const trackingRef = (remote: string) => STATUS_REF.replace('refs/heads/', `refs/remotes/${remote}/`);
+
+/** Throws where there is no status branch: nothing can be said. */
+export async function requireStatus(repository: ConfigRepository): Promise<StatusBranch> {
+  const status = await freshStatus(repository);
+  if (status === undefined) {
+    throw new Failure(`${repository.folder} has no branch sluice/status yet; the operator writes it: sluice run`);
+  }
+  return status;
+}
+
+/** The status of one resource; throws a usage failure that lists the known ones when there is none. */
+export async function readStatus(
+  { folder }: ConfigRepository,
+  { tip }: StatusBranch,
+  id: ResourceId,
+): Promise<StatusDocument> {
+  const [content] = await readObjects(folder, [`${tip}:${statusPath(id)}`]);
+  if (content !== undefined) return fromText(id, content);
+  const known = (await statusFiles(folder, tip)).map((file) => file.id);
+  throw usage(`nothing is known of ${id}; known: ${known.join(', ') || 'nothing yet'}`);
+}
+
+/** Every readable status; a file that somebody spoilt is named and left out. */
+export async function readStatuses({ folder }: ConfigRepository, { tip }: StatusBranch): Promise<StatusDocument[]> {
+  const files = await statusFiles(folder, tip);
+  const contents = await readObjects(
+    folder,
+    files.map(({ oid }) => oid),
+  );
+  return files.flatMap(({ id }, index) => {
+    try {
+      return [fromText(id, contents[index] ?? Buffer.alloc(0))];
+    } catch (error) {
+      note((error as Error).message);
+      return [];
+    }
+  });
+}
+
+async function statusFiles(folder: string, tip: Oid): Promise<{ id: ResourceId; oid: Oid }[]> {
+  const listing = await git(folder, ['ls-tree', '-r', '-z', tip, `${STATUS_FOLDER}/`]);
+  return listing.split('\0').flatMap((line) => {
+    const [, oid = '', path = ''] = /^\d+ blob ([0-9a-f]+)\t(.*)$/.exec(line) ?? [];
+    const id = resourceOfStatusPath(path);
+    return id === undefined ? [] : [{ id, oid }];
+  });
+}
+
+/** `12s ago`: how old what the operator last wrote is. */
+export const ageText = (at: number, now: number): string => `${durationText(Math.max(0, now - at))} ago`;

@@ -1,0 +1,182 @@
+/**
+ * The operator's own bare clone: a cache below the state directory. What is broken in it is thrown away; nothing is kept
+ * there alone. Opening asks the remote nothing, so that an operator starts while the remote is down.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Address, type Credentials, parseAddress, repositoryKey, tokenOf } from './address.ts';
+import { GitError, programError } from './errors.ts';
+import { findLocalRepository, type LocalRepository } from './local-repository.ts';
+import type { ObjectStore } from './objects.ts';
+import { openIsomorphicObjects } from './objects-isomorphic.ts';
+import { openNativeObjects } from './objects-native.ts';
+import { findGit, type GitProgram, gitEnvironment, runGit } from './program.ts';
+import { listRefs, symbolicTarget } from './refs.ts';
+import { keepTidy, type Tidy } from './tidy.ts';
+import { type ClosableTransport, isReadable, TRACKED } from './transport.ts';
+import { openIsomorphicTransport } from './transport-isomorphic.ts';
+import { nativeWire, openNativeTransport } from './transport-native.ts';
+
+export interface Clone {
+  gitdir: string;
+  objects: ObjectStore;
+  transport: ClosableTransport;
+  /** Without credentials. */
+  address: Address;
+  /** Where the repository is on this machine; absent for remote ones. */
+  local?: LocalRepository;
+  /** The `git` program, where one was found. */
+  git?: GitProgram;
+  tidy: Tidy;
+  /** The full name of the remote's default branch; undefined where it names none. */
+  defaultBranch(signal: AbortSignal): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
+export interface CloneOptions {
+  stateDir: string;
+  /** As `--repo` has it. */
+  repo: string;
+  /** Throws away what there is, as after an error with the code `broken-clone`. */
+  anew?: boolean;
+}
+
+const CONFIG = `[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+[remote "origin"]
+\tfetch = +refs/heads/*:refs/remotes/origin/*
+`;
+const FORMAT = 'sluice 1\n';
+
+/** The address that `--repo` comes to, a local one as the repository that holds it. */
+export async function resolveAddress(
+  repo: string,
+): Promise<{ address: Address; local?: LocalRepository; key: string }> {
+  const address = await parseAddress(repo, tokenOf(process.env));
+  if (address.kind !== 'file') return { address, key: repositoryKey(address) };
+  const local = await findLocalRepository(address.path);
+  const found: Address = { kind: 'file', path: local.path, url: local.commondir, display: local.path };
+  return { address: found, local, key: repositoryKey({ ...found, url: local.commondir.replace(/\/\.git$/, '') }) };
+}
+
+export async function openClone({ stateDir, repo, anew = false }: CloneOptions): Promise<Clone> {
+  const { address, local, key } = await resolveAddress(repo);
+  const path = await findGit();
+  if (path === undefined && address.kind !== 'http')
+    throw new GitError(
+      'no-git',
+      `${address.display}: ${address.kind === 'ssh' ? 'ssh addresses need' : 'a local repository needs'} the git program; install git, or give an https address`,
+    );
+  const gitdir = join(stateDir, key, 'clone.git');
+  const git = path === undefined ? undefined : { path, gitdir, env: gitEnvironment(accessOf(address)) };
+  if (anew || !(await isWhole(gitdir, git))) {
+    await discard(gitdir);
+    await create(gitdir);
+  }
+  const objects = openStore(gitdir, git);
+  const tidy = keepTidy(gitdir, git);
+  const remote = connect({ address, gitdir, objects, ...(local && { local }), ...(git && { git }) });
+  return {
+    gitdir,
+    objects,
+    address: withoutCredentials(address),
+    ...(local && { local }),
+    ...(git && { git }),
+    ...remote,
+    tidy,
+    async close() {
+      await tidy.close();
+      objects.close();
+      await remote.transport.close();
+    },
+  };
+}
+
+function openStore(gitdir: string, git: GitProgram | undefined): ObjectStore {
+  return git === undefined ? openIsomorphicObjects(gitdir) : openNativeObjects(git);
+}
+
+interface Parts {
+  address: Address;
+  gitdir: string;
+  objects: ObjectStore;
+  local?: LocalRepository;
+  git?: GitProgram;
+}
+
+/** HTTP goes in process even where git is found: a process costs more than most questions; git does the first download. */
+function connect({ address, gitdir, objects, local, git }: Parts): Pick<Clone, 'transport' | 'defaultBranch'> {
+  if (address.kind === 'http') {
+    const bulk = git === undefined ? {} : { bulk: nativeWire({ git, address }) };
+    const transport = openIsomorphicTransport({ gitdir, address, store: objects, ...bulk });
+    return { transport, defaultBranch: transport.defaultBranch };
+  }
+  if (git === undefined) throw new GitError('no-git', `${address.display}: needs the git program; install git`);
+  return {
+    transport: openNativeTransport({ git, address, ...(local && { local }) }, objects),
+    defaultBranch: (signal) =>
+      local === undefined ? remoteHead(git, address, signal) : symbolicTarget(local.gitdir, 'HEAD'),
+  };
+}
+
+function accessOf(address: Address): { url: string; credentials: Credentials } | undefined {
+  if (address.kind !== 'http' || address.credentials === undefined) return undefined;
+  return { url: address.url, credentials: address.credentials };
+}
+
+function withoutCredentials(address: Address): Address {
+  return address.kind === 'http' ? { kind: 'http', url: address.url, display: address.display } : address;
+}
+
+/** A clone that was made to the end, whose refs name commits that can be read with all their trees. */
+async function isWhole(gitdir: string, git: GitProgram | undefined): Promise<boolean> {
+  if ((await readFile(join(gitdir, 'sluice-format'), 'utf8').catch(() => '')) !== FORMAT) return false;
+  const store = openStore(gitdir, git);
+  try {
+    for (const oid of new Set((await listRefs(gitdir, TRACKED)).values())) {
+      if (!(await isReadable(store, oid, undefined))) return false;
+    }
+    return true;
+  } catch {
+    return false;
+  } finally {
+    store.close();
+  }
+}
+
+/** Moved out of the way first, so that nobody finds half of it. */
+async function discard(gitdir: string): Promise<void> {
+  const trash = `${gitdir}.trash-${randomBytes(4).toString('hex')}`;
+  try {
+    await rename(gitdir, trash);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  await rm(trash, { recursive: true, force: true });
+}
+
+async function create(gitdir: string): Promise<void> {
+  const made = `${gitdir}.new-${randomBytes(4).toString('hex')}`;
+  for (const folder of ['objects/pack', 'objects/info', 'refs/heads', 'refs/tags'])
+    await mkdir(join(made, folder), { recursive: true });
+  await writeFile(join(made, 'HEAD'), 'ref: refs/heads/main\n');
+  await writeFile(join(made, 'config'), CONFIG);
+  await writeFile(join(made, 'sluice-format'), FORMAT);
+  try {
+    await rename(made, gitdir);
+  } catch (error) {
+    await rm(made, { recursive: true, force: true });
+    // Another process made it meanwhile: one clone is as good as the other.
+    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+async function remoteHead(git: GitProgram, address: Address, signal: AbortSignal): Promise<string | undefined> {
+  const ran = await runGit(git, ['ls-remote', '--symref', '--', address.url, 'HEAD'], { signal, timeoutMs: 60_000 });
+  if (ran.code !== 0) throw programError('read its refs', address.display, ran.stderr, ran.failure);
+  return /^ref: (\S+)\tHEAD$/m.exec(ran.stdout.toString())?.[1];
+}

@@ -1,0 +1,166 @@
+/** Watches one branch of the remote, and keeps the last good commit of it. */
+import type { Oid } from '../manifest/resource.ts';
+import type { Clone } from './clone.ts';
+import { GitError } from './errors.ts';
+import { isAncestor } from './history.ts';
+import { SETTLE_MS, watchRefs } from './ref-hints.ts';
+import { readRef, setRef } from './refs.ts';
+
+export type FeedEvent =
+  /** The commit to work from. Also told, with the same commit, at the start and when the remote is back after errors. */
+  | { kind: 'head'; commit: Oid; previous: Oid | undefined }
+  /** The remote branch does not follow `held` any more: `held` stays the commit to work from. Told once for each `head`. */
+  | { kind: 'rewritten'; held: Oid; head: Oid }
+  /** The remote could not be read; nothing is lost. */
+  | { kind: 'error'; error: Error; failures: number; retryInMs: number };
+
+export interface FeedOptions {
+  clone: Clone;
+  /** The full name of the branch. */
+  ref: string;
+  intervalMs: number;
+  /** Takes the branch as it is at the first look, rewritten or not. */
+  acceptRewrite: boolean;
+  /** Awaited before the next look. */
+  report(event: FeedEvent): void | Promise<void>;
+}
+
+export interface Feed {
+  /** Looks at once, or again when it is looking. */
+  hint(): void;
+  close(): Promise<void>;
+}
+
+const MAX_BACKOFF_MS = 120_000;
+/** Many operators of one host do not ask in step. */
+const JITTER = 0.1;
+
+/** The ref of the clone that holds the last good commit of a branch, apart from what was fetched. */
+export function goodRef(ref: string): string {
+  return `refs/sluice-internal/good/${encodeURIComponent(ref)}`;
+}
+
+export async function openFeed(options: FeedOptions): Promise<Feed> {
+  const { clone, ref, intervalMs, report } = options;
+  const ended = new AbortController();
+  const bell = createBell();
+  const look = createLook(options);
+  const unwatch = clone.local === undefined ? undefined : await watchRefs(clone.local, bell.ring);
+
+  async function tell(event: FeedEvent): Promise<void> {
+    if (!ended.signal.aborted) await report(event);
+  }
+
+  async function loop(): Promise<void> {
+    const good = await readRef(clone.gitdir, goodRef(ref));
+    if (good !== undefined) await tell({ kind: 'head', commit: good, previous: undefined });
+    let failures = 0;
+    let hinted = false;
+    while (!ended.signal.aborted) {
+      let pauseMs = intervalMs * (1 - JITTER + 2 * JITTER * Math.random());
+      const event = await look(failures > 0, ended.signal).catch(asError);
+      if (event instanceof Error) {
+        failures++;
+        pauseMs = backoff(pauseMs, failures, event);
+        await tell({ kind: 'error', error: event, failures, retryInMs: pauseMs });
+      } else {
+        failures = 0;
+        if (event !== undefined) await tell(event);
+      }
+      hinted = await bell.wait(hinted ? SETTLE_MS : pauseMs);
+    }
+  }
+
+  const running = loop();
+  return {
+    hint: bell.ring,
+    async close() {
+      ended.abort(new Error('the feed is closed'));
+      bell.ring();
+      await running;
+      await unwatch?.();
+    },
+  };
+}
+
+/** One look at the remote: what is to be told of it, if anything. Throws what `error` events are made of. */
+function createLook({ clone, ref, acceptRewrite }: FeedOptions) {
+  let accepting = acceptRewrite;
+  let refused: Oid | undefined;
+  return async (retell: boolean, signal: AbortSignal): Promise<FeedEvent | undefined> => {
+    const good = await readRef(clone.gitdir, goodRef(ref));
+    const head = await clone.transport.head(ref, signal);
+    if (head === undefined) throw await noBranch(clone, ref, signal);
+    if (head !== good && head !== refused) {
+      const fetched = await clone.transport.fetch(ref, signal);
+      if (fetched === undefined) throw await noBranch(clone, ref, signal);
+      clone.tidy.fetched();
+      if (
+        good === undefined ||
+        accepting ||
+        clone.local !== undefined ||
+        (await isAncestor(clone.objects, good, fetched))
+      ) {
+        accepting = false;
+        refused = undefined;
+        await setRef(clone.gitdir, goodRef(ref), fetched);
+        return { kind: 'head', commit: fetched, previous: good };
+      }
+      refused = fetched;
+      return { kind: 'rewritten', held: good, head: fetched };
+    }
+    accepting = false;
+    if (head === good) refused = undefined;
+    return retell && good !== undefined ? { kind: 'head', commit: good, previous: good } : undefined;
+  };
+}
+
+async function noBranch(clone: Clone, ref: string, signal: AbortSignal): Promise<GitError> {
+  const where = clone.address.display;
+  const branches = await clone.transport.refs(['refs/heads/'], signal);
+  if (branches.size === 0)
+    return new GitError('empty-repository', `${where}: has no commits yet; commit to it and push`);
+  const names = [...branches.keys()]
+    .map((name) => name.slice('refs/heads/'.length))
+    .filter((name) => !name.startsWith('sluice/'));
+  return new GitError(
+    'no-branch',
+    `${where}: has no branch ${ref.replace('refs/heads/', '')} (it has ${names.slice(0, 5).join(', ') || 'none to read'}); push it, or check --branch`,
+  );
+}
+
+/** Doubles with each failure, and never asks before the time that the remote named. */
+function backoff(pauseMs: number, failures: number, error: Error): number {
+  const grown = Math.max(pauseMs, Math.min(MAX_BACKOFF_MS, pauseMs * 2 ** Math.min(failures - 1, 10)));
+  return Math.round(Math.max(grown, error instanceof GitError ? (error.retryAfterMs ?? 0) : 0));
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Waits for a time or for a ring, also one that rang before. */
+function createBell() {
+  let rung = false;
+  let wake: (() => void) | undefined;
+  return {
+    ring() {
+      rung = true;
+      wake?.();
+    },
+    async wait(ms: number): Promise<boolean> {
+      if (!rung)
+        await new Promise<void>((done) => {
+          const timer = setTimeout(done, ms);
+          wake = () => {
+            clearTimeout(timer);
+            done();
+          };
+        });
+      wake = undefined;
+      const rang = rung;
+      rung = false;
+      return rang;
+    },
+  };
+}

@@ -1,0 +1,84 @@
+/** Questions to the history: ancestry, and the commit that changed something last. */
+import type { Oid } from '../manifest/resource.ts';
+import { compareTrees } from './compare.ts';
+import type { CommitData, Objects, PathChange } from './types.ts';
+
+/** Commits that `newestChange` walks at most. */
+const MAX_WALK = 1000;
+
+/**
+ * Whether `descendant` is `ancestor` or follows it. Newest commits are looked at first, so that a yes is near; a no walks
+ * the whole history, which no clock that jumped can make wrong. An `ancestor` that the clone does not have is none.
+ */
+export async function isAncestor(objects: Objects, ancestor: Oid, descendant: Oid): Promise<boolean> {
+  if (ancestor === descendant) return true;
+  const seen = new Set([descendant]);
+  const open: { oid: Oid; commit: CommitData }[] = [{ oid: descendant, commit: await objects.commit(descendant) }];
+  while (open.length > 0) {
+    const newest = open.reduce(
+      (best, { commit }, index) => (commit.at > (open[best]?.commit.at ?? 0) ? index : best),
+      0,
+    );
+    const [next] = open.splice(newest, 1);
+    for (const parent of next?.commit.parents ?? []) {
+      if (parent === ancestor) return true;
+      if (seen.has(parent)) continue;
+      seen.add(parent);
+      open.push({ oid: parent, commit: await objects.commit(parent) });
+    }
+  }
+  return false;
+}
+
+export interface NewestChangeOptions {
+  /** A commit to stop at, exclusive: groups that nothing changed since are left out of the answer. */
+  stop?: Oid;
+}
+
+/**
+ * For each named group of paths (files or directories), the newest commit along first parents from `head` that changed
+ * any of them. Without `stop`, what nothing changed within the walk gets the oldest commit walked.
+ */
+export async function newestChange(
+  objects: Objects,
+  head: Oid,
+  groups: ReadonlyMap<string, readonly string[]>,
+  options: NewestChangeOptions = {},
+): Promise<Map<string, Oid>> {
+  const interested = byPath(groups);
+  const found = new Map<string, Oid>();
+  let oid: Oid | undefined = head;
+  let oldest = head;
+  for (let step = 0; step < MAX_WALK && oid !== undefined && oid !== options.stop && found.size < groups.size; step++) {
+    const commit: CommitData = await objects.commit(oid);
+    const parent: Oid | undefined = commit.parents[0];
+    const before = parent === undefined ? undefined : (await objects.commit(parent)).tree;
+    const changes: PathChange[] = [];
+    await compareTrees(objects, before, commit.tree, '', changes);
+    for (const { path } of changes) {
+      for (const group of groupsOf(interested, path)) if (!found.has(group)) found.set(group, oid);
+    }
+    oldest = oid;
+    oid = parent;
+  }
+  if (options.stop === undefined) for (const group of groups.keys()) if (!found.has(group)) found.set(group, oldest);
+  return found;
+}
+
+function byPath(groups: ReadonlyMap<string, readonly string[]>): Map<string, string[]> {
+  const interested = new Map<string, string[]>();
+  for (const [group, paths] of groups) {
+    for (const path of paths) {
+      const there = interested.get(path);
+      if (there === undefined) interested.set(path, [group]);
+      else there.push(group);
+    }
+  }
+  return interested;
+}
+
+/** The groups that name `a/b/c`, `a/b` or `a`. */
+function* groupsOf(interested: Map<string, string[]>, path: string): Generator<string> {
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1))
+    yield* interested.get(path.slice(0, end)) ?? [];
+}

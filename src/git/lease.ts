@@ -1,0 +1,68 @@
+/**
+ * `refs/sluice/lease`: who operates the repository. Each epoch is a commit on the one before it, so that a push that only
+ * goes forward is a compare-and-swap: of two operators that start, one gets the epoch and the other the next.
+ */
+import type { Oid } from '../manifest/resource.ts';
+import type { Clone } from './clone.ts';
+import { GitError, PushRejected } from './errors.ts';
+
+export const LEASE_REF = 'refs/sluice/lease';
+const SUBJECT = 'sluice lease';
+const ATTEMPTS = 10;
+
+export interface Lease {
+  epoch: number;
+  /** Whom to ask: the host and the process. */
+  holder: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+  commit: Oid;
+}
+
+/** Undefined: nobody ever operated this repository. Throws `bad-lease` for what is not one. */
+export async function readLease(clone: Clone, signal: AbortSignal): Promise<Lease | undefined> {
+  const commit = await clone.transport.fetch(LEASE_REF, signal);
+  return commit === undefined ? undefined : parseLease(commit, (await clone.objects.commit(commit)).message);
+}
+
+/** Takes the next epoch. Whoever held the one before finds out at its next push, and acts no more. */
+export async function takeLease(clone: Clone, holder: string, now: number, signal: AbortSignal): Promise<Lease> {
+  for (let attempt = 1; ; attempt++) {
+    const held = await readLease(clone, signal);
+    const lease = { epoch: (held?.epoch ?? 0) + 1, holder, at: now };
+    const commit = await clone.objects.writeCommit({
+      tree: await clone.objects.writeTree([]),
+      parents: held === undefined ? [] : [held.commit],
+      message: `${SUBJECT}: epoch ${lease.epoch}\n\n${JSON.stringify(lease)}\n`,
+      author: { name: 'Sluice', email: 'sluice@localhost' },
+      at: now,
+    });
+    try {
+      await clone.transport.push([{ ref: LEASE_REF, old: held?.commit, new: commit }], signal);
+      return { ...lease, commit };
+    } catch (error) {
+      if (!(error instanceof PushRejected) || attempt >= ATTEMPTS) throw error;
+    }
+  }
+}
+
+function parseLease(commit: Oid, message: string): Lease {
+  try {
+    const [subject = '', , body = ''] = message.split('\n');
+    const { epoch, holder, at } = JSON.parse(body) as Record<string, unknown>;
+    if (
+      subject.startsWith(`${SUBJECT}:`) &&
+      Number.isSafeInteger(epoch) &&
+      Number(epoch) > 0 &&
+      typeof holder === 'string' &&
+      typeof at === 'number'
+    )
+      return { epoch: Number(epoch), holder: holder.slice(0, 200), at, commit };
+  } catch {
+    // Told below, as for any other text.
+  }
+  throw new GitError(
+    'bad-lease',
+    `${LEASE_REF} holds ${commit.slice(0, 10)}, which is no lease: somebody else wrote it; stop all operators of this repository and delete the ref`,
+  );
+}

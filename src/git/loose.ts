@@ -1,0 +1,49 @@
+/** Writes loose objects: whole or not at all, on disk before the call returns. */
+import { randomBytes } from 'node:crypto';
+import { access, mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { deflate } from 'node:zlib';
+import type { Oid } from '../manifest/resource.ts';
+import { hashObject, type ObjectType } from './object-format.ts';
+
+const compress = promisify(deflate);
+
+/** Idempotent: the name of an object is its content. */
+export async function writeLoose(gitdir: string, type: ObjectType, content: Buffer): Promise<Oid> {
+  const oid = hashObject(type, content);
+  const directory = join(gitdir, 'objects', oid.slice(0, 2));
+  const path = join(directory, oid.slice(2));
+  if (await exists(path)) return oid;
+  const bytes = await compress(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]), { level: 1 });
+  const temporary = join(directory, `tmp_obj_${randomBytes(6).toString('hex')}`);
+  const file = await create(directory, temporary);
+  try {
+    await file.writeFile(bytes);
+    await file.datasync();
+    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await file.close().catch(() => {});
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  return oid;
+}
+
+async function create(directory: string, temporary: string) {
+  try {
+    return await open(temporary, 'wx', 0o444);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(directory, { recursive: true });
+    return await open(temporary, 'wx', 0o444);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,180 @@
+/**
+ * Local refs by compare-and-swap under Git's own lock file, so that other processes, and git itself, may write beside us:
+ * `<ref>.lock` is created exclusively, the value compared, the new one written into it, and renamed onto the ref.
+ */
+import type { Dirent } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Oid } from '../manifest/resource.ts';
+import { GitError } from './errors.ts';
+import type { RefUpdate } from './types.ts';
+
+const OID = /^[0-9a-f]{40}$/;
+/** A lock is held for some milliseconds; one that outlives this many waits belongs to a process that died. */
+const ATTEMPTS = 200;
+const MAX_WAIT_MS = 50;
+
+/** What a full ref name, or `HEAD`, comes to in the repository at `gitdir`; undefined where it has none. */
+export async function readRef(gitdir: string, ref: string): Promise<Oid | undefined> {
+  let name = ref;
+  for (let hops = 0; hops < 5; hops++) {
+    const value = await readLoose(gitdir, name);
+    if (value === undefined) return (await readPacked(gitdir)).get(name);
+    if (OID.test(value)) return value;
+    const target = /^ref: (.+)$/.exec(value)?.[1];
+    if (target === undefined)
+      throw new GitError('broken-clone', `${join(gitdir, name)}: is no ref: ${value.slice(0, 60)}`);
+    name = target;
+  }
+  throw new GitError('broken-clone', `${gitdir}: ${ref} points at itself`);
+}
+
+/** The ref that a symbolic ref such as `HEAD` names; undefined when it names a commit. */
+export async function symbolicTarget(gitdir: string, ref: string): Promise<string | undefined> {
+  return /^ref: (.+)$/.exec((await readLoose(gitdir, ref)) ?? '')?.[1];
+}
+
+/** All refs below a prefix that ends with a slash. */
+export async function listRefs(gitdir: string, prefix: string): Promise<Map<string, Oid>> {
+  const refs = new Map<string, Oid>();
+  for (const [ref, oid] of await readPacked(gitdir)) if (ref.startsWith(prefix)) refs.set(ref, oid);
+  const folder = prefix.slice(0, prefix.lastIndexOf('/'));
+  const found = await readdir(join(gitdir, folder), { recursive: true, withFileTypes: true }).catch(
+    () => [] as Dirent[],
+  );
+  for (const entry of found) {
+    if (!entry.isFile() || entry.name.endsWith('.lock')) continue;
+    const ref = join(entry.parentPath, entry.name).slice(gitdir.length + 1);
+    const value = ref.startsWith(prefix) ? await readLoose(gitdir, ref) : undefined;
+    if (value !== undefined && OID.test(value)) refs.set(ref, value);
+  }
+  return refs;
+}
+
+/** Throws `ref-moved` when the ref does not hold `old`, `ref-locked` when its lock is never let go. */
+export async function updateRef(gitdir: string, update: RefUpdate): Promise<void> {
+  const path = refPath(gitdir, update.ref);
+  const lock = await takeLock(path);
+  let renamed = false;
+  try {
+    const now = await readRef(gitdir, update.ref);
+    if (now !== update.old) {
+      const [is, was] = [now ?? 'nothing', update.old ?? 'nothing'];
+      throw new GitError('ref-moved', `${update.ref} in ${gitdir} holds ${is}, not ${was}: somebody else wrote it`);
+    }
+    if (update.new === undefined) {
+      await removePacked(gitdir, update.ref);
+      await rm(path, { force: true });
+      return;
+    }
+    await lock.writeFile(`${update.new}\n`);
+    await lock.datasync();
+    await rename(`${path}.lock`, path);
+    renamed = true;
+  } finally {
+    await lock.close();
+    if (!renamed) await rm(`${path}.lock`, { force: true });
+  }
+}
+
+/** Moves a ref to `oid`, whatever it holds. */
+export async function setRef(gitdir: string, ref: string, oid: Oid | undefined): Promise<void> {
+  for (;;) {
+    const old = await readRef(gitdir, ref);
+    if (old === oid) return;
+    try {
+      return await updateRef(gitdir, { ref, old, new: oid });
+    } catch (error) {
+      if (!(error instanceof GitError && error.code === 'ref-moved')) throw error;
+    }
+  }
+}
+
+/** Names that Git takes (a strict subset): what comes from manifests can never leave `refs/`. */
+export function isRefName(ref: string): boolean {
+  return (
+    /^refs(\/[A-Za-z0-9_%@+=,#!$&'()-][A-Za-z0-9_.%@+=,#!$&'()-]*)+$/.test(ref) &&
+    !/\.\.|@\{|\.lock(\/|$)|\.(\/|$)/.test(ref)
+  );
+}
+
+function refPath(gitdir: string, ref: string): string {
+  if (!isRefName(ref)) throw new GitError('failed', `${JSON.stringify(ref)} is not a name that a ref can have`);
+  return join(gitdir, ref);
+}
+
+async function takeLock(path: string): Promise<FileHandle> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open(`${path}.lock`, 'wx');
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') await mkdir(dirname(path), { recursive: true });
+      else if (code !== 'EEXIST') throw error;
+      else if (attempt >= ATTEMPTS) throw await lockedError(`${path}.lock`);
+      else await pause(Math.random() * Math.min(MAX_WAIT_MS, 2 * attempt));
+    }
+  }
+}
+
+async function lockedError(lock: string): Promise<GitError> {
+  const since = await stat(lock).then(
+    ({ mtime }) => ` since ${mtime.toISOString()}`,
+    () => '',
+  );
+  return new GitError(
+    'ref-locked',
+    `${lock} has been held${since}: if no git or sluice process is at work there, it was left behind; remove the file`,
+  );
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+async function readLoose(gitdir: string, ref: string): Promise<string | undefined> {
+  try {
+    return (await readFile(join(gitdir, ref), 'utf8')).trim();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined;
+    throw error;
+  }
+}
+
+async function readPacked(gitdir: string): Promise<Map<string, Oid>> {
+  const refs = new Map<string, Oid>();
+  for (const line of (await packedLines(gitdir)) ?? []) {
+    const match = /^([0-9a-f]{40}) (refs\/\S+)$/.exec(line);
+    if (match?.[1] !== undefined && match[2] !== undefined) refs.set(match[2], match[1]);
+  }
+  return refs;
+}
+
+async function packedLines(gitdir: string): Promise<string[] | undefined> {
+  return (await readLoose(gitdir, 'packed-refs'))?.split('\n');
+}
+
+/** Takes a deleted ref out of `packed-refs`, under that file's own lock. */
+async function removePacked(gitdir: string, ref: string): Promise<void> {
+  if (!(await readPacked(gitdir)).has(ref)) return;
+  const path = join(gitdir, 'packed-refs');
+  const lock = await takeLock(path);
+  let renamed = false;
+  try {
+    const kept: string[] = [];
+    let dropping = false;
+    for (const line of (await packedLines(gitdir)) ?? []) {
+      // A line that starts with ^ says what the tag above it peels to.
+      if (!line.startsWith('^')) dropping = line.endsWith(` ${ref}`);
+      if (!dropping) kept.push(line);
+    }
+    await lock.writeFile(`${kept.join('\n')}\n`);
+    await lock.datasync();
+    await rename(`${path}.lock`, path);
+    renamed = true;
+  } finally {
+    await lock.close();
+    if (!renamed) await rm(`${path}.lock`, { force: true });
+  }
+}

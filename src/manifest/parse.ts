@@ -1,0 +1,230 @@
+/** One file → its documents, validated, with defaults: a pure function of the content. */
+import { checkOperation } from './checks/operation.ts';
+import type { Report } from './checks/report.ts';
+import { checkResource } from './checks/resource.ts';
+import { checkTarget } from './checks/target.ts';
+import { formatPath, plain, quote } from './diagnostic.ts';
+import { digest } from './digest.ts';
+import { nearest } from './nearest.ts';
+import type {
+  ConfigMapDocument,
+  FileDiagnostic,
+  OperationDocument,
+  ParsedDocument,
+  ParsedFile,
+  ResourceDocument,
+  TargetDocument,
+} from './parsed.ts';
+import { configMapsOf, imagesOf } from './references.ts';
+import type { ConfigMap, Kind, LocalTarget, ResourceId } from './resource.ts';
+import { toSpec } from './spec.ts';
+import { validate } from './validate.ts';
+import type { WrittenConfigMap, WrittenOperation, WrittenResource, WrittenTarget } from './written.ts';
+import { readYaml, type YamlDocument } from './yaml.ts';
+
+/** Raise it with every change of what `parseFile` makes of a text, so that results that were kept are not used any more. */
+export const PARSE_VERSION = 1;
+
+const GROUP = 'sluice/';
+const API_VERSION = 'sluice/v1';
+
+/** Never throws, whatever the content: everything wrong in the file is a diagnostic at its place. */
+export function parseFile(content: string | Uint8Array): ParsedFile {
+  const file: ParsedFile = { documents: [], diagnostics: [], unreadable: false };
+  for (const document of readYaml(content)) {
+    const { documents, diagnostics, unreadable } = parseDocument(document);
+    file.documents.push(...documents);
+    file.diagnostics.push(...diagnostics);
+    file.unreadable ||= unreadable;
+  }
+  return file;
+}
+
+const nothing: ParsedFile = { documents: [], diagnostics: [], unreadable: false };
+
+/** What cannot even be named: nothing that the file declared before may be deleted because of it. */
+const unreadable = (diagnostics: FileDiagnostic[]): ParsedFile => ({ documents: [], diagnostics, unreadable: true });
+
+type Value = Record<string, unknown>;
+const isMap = (value: unknown): value is Value => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function parseDocument(document: YamlDocument): ParsedFile {
+  if (document.errors.length > 0) return unreadable(document.errors);
+  const { value, locate } = document;
+  if (!isMap(value)) return nothing;
+  const { apiVersion, kind } = value;
+  const refuse = (path: string[], code: string, message: string): FileDiagnostic => ({
+    at: locate(path, 'value'),
+    path: formatPath(path),
+    severity: 'error',
+    code,
+    message,
+  });
+  if (apiVersion === 'v1' && kind === 'ConfigMap') return parseKind('ConfigMap', value, document);
+  if (apiVersion === 'v1' && kind === 'Secret')
+    return { ...nothing, diagnostics: [refuse(['kind'], 'secret-in-clear', SECRET)] };
+  if (apiVersion !== API_VERSION) {
+    const message = foreign(apiVersion, kind);
+    return message === undefined ? nothing : unreadable([refuse(['apiVersion'], 'bad-api-version', message)]);
+  }
+  if (typeof kind === 'string' && Object.hasOwn(PARSERS, kind))
+    return parseKind(kind as keyof typeof PARSERS, value, document);
+  if (kind === 'Fleet' || kind === 'Cluster')
+    return {
+      ...nothing,
+      diagnostics: [
+        refuse(
+          ['kind'],
+          'unsupported-kind',
+          `this version of Sluice does not carry out ${kind} yet; remove the document`,
+        ),
+      ],
+    };
+  return unreadable([refuse(['kind'], 'unknown-kind', unknownKind(kind))]);
+}
+
+const SECRET =
+  'a Secret in the clear must not be in Git: remove it, change what it held, and keep its keys as files <name>/<key> in the folder given by --secrets-dir';
+
+/** Another apiVersion is left alone, unless it was surely meant for Sluice. */
+function foreign(apiVersion: unknown, kind: unknown): string | undefined {
+  if (typeof apiVersion === 'string' && apiVersion.startsWith(GROUP))
+    return `this version of Sluice reads ${API_VERSION}, not ${quote(apiVersion)}`;
+  if (apiVersion === undefined && typeof kind === 'string' && Object.hasOwn(PARSERS, kind) && kind !== 'ConfigMap')
+    return `missing; add "apiVersion: ${API_VERSION}"`;
+  return undefined;
+}
+
+function unknownKind(kind: unknown): string {
+  const kinds = ['Workload', 'Service', 'Target', 'Operation'];
+  const guess = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
+  if (kind === undefined) return `missing; add one of ${kinds.join(', ')}`;
+  return `unknown kind ${quote(kind)}; ${guess === undefined ? `known: ${kinds.join(', ')}` : `did you mean ${quote(guess)}?`}`;
+}
+
+type Declares = NonNullable<ParsedDocument['declares']>;
+
+/** Makes what a valid document declares; `digests` were taken before defaults. */
+const PARSERS: Record<
+  ParsedDocument['kind'],
+  { check: (value: Value, report: Report) => void; declare: (context: Context) => Declares }
+> = {
+  Workload: {
+    check: ({ spec }, report) => checkResource('Workload', (spec ?? {}) as WrittenResource, report),
+    declare: declareResource,
+  },
+  Service: {
+    check: ({ spec }, report) => checkResource('Service', (spec ?? {}) as WrittenResource, report),
+    declare: declareResource,
+  },
+  Target: { check: ({ spec }, report) => checkTarget((spec ?? {}) as WrittenTarget, report), declare: declareTarget },
+  Operation: {
+    check: ({ spec }, report) => checkOperation((spec ?? {}) as WrittenOperation, report),
+    declare: declareOperation,
+  },
+  ConfigMap: { check: checkConfigMap, declare: declareConfigMap },
+};
+
+interface Context {
+  kind: ParsedDocument['kind'];
+  name: string;
+  value: Value;
+  written: { template: string; spec: string };
+  locate: YamlDocument['locate'];
+}
+
+function parseKind(kind: ParsedDocument['kind'], value: Value, { locate }: YamlDocument): ParsedFile {
+  const { check, declare } = PARSERS[kind];
+  const written = digestWritten(value);
+  const name = nameOf(value);
+  const diagnostics = validate(kind, value, locate).map((diagnostic) => explain(kind, diagnostic));
+  const isNamed = name !== undefined && !diagnostics.some(({ path }) => path === 'metadata.name');
+  check(value, (path, code, message, part = 'value') =>
+    diagnostics.push({ at: locate(path, part), path: formatPath(path), severity: 'error', code, message }),
+  );
+  const isResource = kind === 'Workload' || kind === 'Service';
+  diagnostics.sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
+  if (!isNamed) return { documents: [], diagnostics, unreadable: isResource };
+  if (isResource) for (const diagnostic of diagnostics) diagnostic.resource = `${kind}/${name}`;
+  const base = { kind, name, at: locate(['metadata', 'name'], 'value') };
+  const document =
+    diagnostics.length > 0 ? base : { ...base, declares: declare({ kind, name, value, written, locate }) };
+  return { documents: [document as ParsedDocument], diagnostics, unreadable: false };
+}
+
+function nameOf({ metadata }: Value): string | undefined {
+  return isMap(metadata) && typeof metadata.name === 'string' ? metadata.name : undefined;
+}
+
+function digestWritten({ spec }: Value): Context['written'] {
+  if (!isMap(spec)) return { template: '', spec: '' };
+  const template = digest(spec.template);
+  return { template, spec: digest({ ...spec, template }) };
+}
+
+const OTHER_DRIVERS = ['ssh', 'docker', 'kubernetes'];
+
+/** Fields that other versions know get a better sentence than "unknown". */
+function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
+  const driver = kind === 'Target' && diagnostic.code === 'unknown-field' ? diagnostic.path.replace(/^spec\./, '') : '';
+  if (!OTHER_DRIVERS.includes(driver)) return diagnostic;
+  return {
+    ...diagnostic,
+    code: 'unsupported-driver',
+    message: `this version of Sluice carries out local only, not ${driver}; declare local instead`,
+  };
+}
+
+function declareResource({ kind, name, value, written, locate }: Context): NonNullable<ResourceDocument['declares']> {
+  const spec = toSpec(kind as Kind, name, value.spec as WrittenResource);
+  const containers = ['spec', 'template', 'spec', 'containers'];
+  return {
+    spec,
+    templateDigest: written.template,
+    specDigest: written.spec,
+    configMaps: configMapsOf(spec.template).map(({ path, ...rest }) => ({
+      ...rest,
+      path: formatPath(path),
+      at: locate([...path, 'name'], 'value'),
+    })),
+    images: imagesOf(spec.template).map(({ name, path }) => ({
+      name,
+      path: formatPath(path),
+      at: locate(path, 'value'),
+    })),
+    targetAt: locate(['spec', 'target'], 'value'),
+    hostAt: locate(['spec', 'host'], 'value'),
+    containersAt: locate(containers, 'key'),
+    resourcesAt: spec.template.spec.containers.map((_, index) => locate([...containers, index, 'resources'], 'key')),
+  };
+}
+
+function declareTarget({ value }: Context): NonNullable<TargetDocument['declares']> {
+  const { local, policy } = value.spec as { local: LocalTarget; policy?: { resources?: 'container-instance' } };
+  const declared = { local, ...(policy && { policy }) };
+  return { ...declared, digest: digest(declared) };
+}
+
+function declareOperation({ value, name }: Context): NonNullable<OperationDocument['declares']> {
+  const { resource, ...rest } = value.spec as WrittenOperation &
+    Pick<NonNullable<OperationDocument['declares']>, 'action'>;
+  return {
+    ...rest,
+    ...(resource !== undefined && { resource: resource as ResourceId }),
+    digest: digest({ name, spec: value.spec }).slice(0, 10),
+  };
+}
+
+/** A key is a file of a volume and the name of a variable: it cannot be both text and binary. */
+function checkConfigMap(value: Value, report: Report): void {
+  const { data, binaryData } = value as WrittenConfigMap;
+  for (const key of Object.keys(binaryData ?? {}))
+    if (data !== undefined && Object.hasOwn(data, key))
+      report(['binaryData', key], 'duplicate', `${quote(plain(key))} is in data too; remove one`, 'key');
+}
+
+function declareConfigMap({ value }: Context): NonNullable<ConfigMapDocument['declares']> {
+  const { data, binaryData } = value as unknown as ConfigMap;
+  const configMap = { data, binaryData };
+  return { configMap, digest: digest(configMap) };
+}

@@ -1,0 +1,79 @@
+/**
+ * What one file of the config repository holds, whatever its path: a pure function of its content, and JSON through and through,
+ * so that it can be kept by the object id of the blob.
+ */
+import type { ConfigMap, Diagnostic, Kind, LocalTarget, Oid, Operation, Spec } from './resource.ts';
+
+/** Line and column, 1-based. */
+export type Position = [line: number, column: number];
+
+export interface FileDiagnostic extends Omit<Diagnostic, 'place'> {
+  at: Position;
+}
+
+interface DocumentBase {
+  name: string;
+  /** Of its name. */
+  at: Position;
+}
+
+/** A ConfigMap that a template names. */
+export interface ConfigMapReference {
+  name: string;
+  /** Keys that must be in it. */
+  keys: string[];
+  /** Neither the ConfigMap nor its keys need be there. */
+  optional: boolean;
+  path: string;
+  at: Position;
+}
+export interface ImageReference {
+  name: string;
+  path: string;
+  at: Position;
+}
+
+/** A declaration is absent where the document is named but not valid. */
+export interface ResourceDocument extends DocumentBase {
+  kind: Kind;
+  declares?: {
+    spec: Spec;
+    /** Digests of what was declared, before defaults: so a default that a later version adds changes neither. */
+    templateDigest: string;
+    specDigest: string;
+    configMaps: ConfigMapReference[];
+    images: ImageReference[];
+    targetAt: Position;
+    hostAt: Position;
+    /** Of the list of containers, and of each one's `resources` (or of the container, where it has none). */
+    containersAt: Position;
+    resourcesAt: Position[];
+  };
+}
+export interface ConfigMapDocument extends DocumentBase {
+  kind: 'ConfigMap';
+  declares?: { configMap: ConfigMap; digest: string };
+}
+export interface TargetDocument extends DocumentBase {
+  kind: 'Target';
+  declares?: { local: LocalTarget; policy?: { resources?: 'container-instance' }; digest: string };
+}
+export interface OperationDocument extends DocumentBase {
+  kind: 'Operation';
+  declares?: Omit<Operation, 'place' | 'name'>;
+}
+export type ParsedDocument = ResourceDocument | ConfigMapDocument | TargetDocument | OperationDocument;
+
+export interface ParsedFile {
+  documents: ParsedDocument[];
+  diagnostics: FileDiagnostic[];
+  /** Something in it could not even be named: whatever the file declared before is not to be deleted. */
+  unreadable: boolean;
+}
+
+/** A file of a commit. */
+export interface ManifestFile {
+  path: string;
+  oid: Oid;
+  parsed: ParsedFile;
+}

@@ -1,0 +1,223 @@
+/** One valid document and what it names → a resource, or why it is none. */
+import { hash } from 'node:crypto';
+import { quote } from './diagnostic.ts';
+import { digest } from './digest.ts';
+import { type Entry, placeOf } from './documents.ts';
+import type { ParsedImage } from './image.ts';
+import { nearest } from './nearest.ts';
+import type { ConfigMapDocument, ConfigMapReference, Position, ResourceDocument } from './parsed.ts';
+import { containerInstance } from './policy.ts';
+import { imageDirectory } from './references.ts';
+import type { ConfigMap, Diagnostic, Image, Oid, Resource, ResourceId, Target } from './resource.ts';
+import { imageFolder } from './targets.ts';
+
+export type Declaration = NonNullable<ResourceDocument['declares']>;
+
+/** An image as a template names it, and what there is of it. */
+export interface ImageSource {
+  /** Absent: the target keeps its images in a folder of the machine. */
+  directory?: string;
+  tree?: Oid;
+}
+
+/** All that a resource is made of; when none of it changed, neither has the resource. */
+export interface Sources {
+  entry: Entry<ResourceDocument>;
+  /** By digest; absent where there is no such target, or no valid one. */
+  target?: { target: Target; digest: string };
+  configMaps: (Entry<ConfigMapDocument> | 'missing' | 'invalid')[];
+  images: ImageSource[];
+}
+
+export interface Made {
+  sources: Sources;
+  resource?: Resource;
+  diagnostics: Diagnostic[];
+}
+
+export function sameSources(a: Sources, b: Sources): boolean {
+  return (
+    sameEntry(a.entry, b.entry) &&
+    a.target?.digest === b.target?.digest &&
+    a.configMaps.every((one, index) => sameSource(one, b.configMaps[index])) &&
+    a.images.every(
+      ({ directory, tree }, index) => directory === b.images[index]?.directory && tree === b.images[index]?.tree,
+    )
+  );
+}
+
+const sameEntry = (a: Entry, b: Entry) => a.document === b.document && a.path === b.path && a.oid === b.oid;
+const sameSource = (a: Sources['configMaps'][number], b: Sources['configMaps'][number] | undefined) =>
+  a === b || (typeof a === 'object' && typeof b === 'object' && sameEntry(a, b));
+
+/** `names`: of what else there is, for the error about what is not. */
+export function makeResource(
+  sources: Sources,
+  parsed: (tree: Oid) => ParsedImage,
+  names: { targets: () => string[]; configMaps: () => string[] },
+): Made {
+  const { entry, target } = sources;
+  const { document, path } = entry;
+  const id: ResourceId = `${document.kind}/${document.name}`;
+  const declares = document.declares as Declaration;
+  const diagnostics: Diagnostic[] = [];
+  const fail = (at: Position, where: string, code: string, message: string) =>
+    diagnostics.push({
+      place: { file: path, line: at[0], column: at[1] },
+      path: where,
+      severity: 'error',
+      code,
+      message,
+      resource: id,
+    });
+
+  if (target === undefined)
+    fail(
+      declares.targetAt,
+      'spec.target',
+      'missing-reference',
+      missing('Target', declares.spec.target, names.targets()),
+    );
+  else if (target.target.policy?.resources !== undefined) checkPolicy(declares, target.target.name, fail);
+  const configMaps = configMapsOf(declares, sources.configMaps, names.configMaps, fail);
+  const images = target === undefined ? {} : imagesOf(declares, sources.images, parsed, fail);
+  if (diagnostics.length > 0 || target === undefined) return { sources, diagnostics };
+
+  const revision = revisionOf(declares, sources);
+  const inputs = new Map<string, Oid>([[path, entry.oid]]);
+  for (const source of sources.configMaps) if (typeof source === 'object') inputs.set(source.path, source.oid);
+  for (const { directory, tree } of sources.images)
+    if (directory !== undefined && tree !== undefined) inputs.set(directory, tree);
+  const resource: Resource = {
+    id,
+    spec: declares.spec,
+    revision,
+    digest: hash('sha256', `${id} ${declares.specDigest} ${revision} ${target.digest}`).slice(0, 16),
+    runnable: { resource: id, revision, template: declares.spec.template, configMaps, images },
+    inputs: [...inputs].map(([path, oid]) => ({ path, oid })),
+    place: placeOf(entry),
+  };
+  return { sources, resource, diagnostics };
+}
+
+/** Only what changes what runs, and only what the commit holds: see the design's "Revision". */
+function revisionOf({ templateDigest, configMaps, images }: Declaration, sources: Sources): string {
+  const found = sources.configMaps.flatMap((source, index) =>
+    typeof source === 'object' ? [[configMaps[index]?.name, source.document.declares?.digest]] : [],
+  );
+  const trees = sources.images.flatMap(({ tree }, index) => (tree === undefined ? [] : [[images[index]?.name, tree]]));
+  return digest({
+    template: templateDigest,
+    configMaps: Object.fromEntries(found),
+    images: Object.fromEntries(trees),
+  }).slice(0, 10);
+}
+
+type Fail = (at: Position, path: string, code: string, message: string) => void;
+
+function missing(kind: string, name: string, known: string[]): string {
+  const guess = nearest(name, known);
+  if (guess !== undefined) return `there is no ${kind} ${quote(name)}; did you mean ${quote(guess)}?`;
+  const list =
+    known.length === 0
+      ? 'none is declared'
+      : `declared: ${known.slice(0, 10).join(', ')}${known.length > 10 ? ' …' : ''}`;
+  return `there is no valid ${kind} ${quote(name)}; ${list}`;
+}
+
+function checkPolicy({ spec, containersAt, resourcesAt }: Declaration, target: string, fail: Fail): void {
+  const path = 'spec.template.spec.containers';
+  for (const { container, message } of containerInstance(spec.template.spec.containers)) {
+    const isUnit = container === undefined;
+    const at = (isUnit ? undefined : resourcesAt[container]) ?? containersAt;
+    fail(
+      at,
+      isUnit ? path : `${path}[${container}].resources`,
+      'policy',
+      `Target ${quote(target)} admits container instances only: ${message}`,
+    );
+  }
+}
+
+function configMapsOf(
+  declares: Declaration,
+  sources: Sources['configMaps'],
+  known: () => string[],
+  fail: Fail,
+): Record<string, ConfigMap> {
+  const found: Record<string, ConfigMap> = {};
+  for (const [index, reference] of declares.configMaps.entries()) {
+    const source = sources[index];
+    const { name, at, path } = reference;
+    if (source === 'invalid')
+      fail(at, path, 'invalid-reference', `ConfigMap ${quote(name)} is invalid; see the error at its own place`);
+    else if (source === undefined || source === 'missing') {
+      if (!reference.optional) fail(at, path, 'missing-reference', missing('ConfigMap', name, known()));
+    } else if (source.document.declares) {
+      const { configMap } = source.document.declares;
+      checkKeys(reference, configMap, fail);
+      found[name] = configMap;
+    }
+  }
+  return found;
+}
+
+function checkKeys(
+  { name, keys, optional, path, at }: ConfigMapReference,
+  { data, binaryData }: ConfigMap,
+  fail: Fail,
+): void {
+  if (optional) return;
+  for (const key of keys) {
+    if (Object.hasOwn(data, key) || Object.hasOwn(binaryData, key)) continue;
+    const known = [...Object.keys(data), ...Object.keys(binaryData)];
+    fail(at, path, 'missing-reference', missing(`key of ConfigMap ${quote(name)}`, key, known));
+  }
+}
+
+function imagesOf(
+  declares: Declaration,
+  sources: ImageSource[],
+  parsed: (tree: Oid) => ParsedImage,
+  fail: Fail,
+): Record<string, Image> {
+  const images: Record<string, Image> = {};
+  for (const [index, { name, at, path }] of declares.images.entries()) {
+    const { directory, tree } = sources[index] ?? {};
+    if (directory === undefined) images[name] = { name, command: [], env: {} };
+    else if (tree === undefined)
+      fail(
+        at,
+        path,
+        'missing-reference',
+        `there is no image ${quote(name)}: the folder ${quote(directory)} is not in this commit; add it with an image.yaml`,
+      );
+    else {
+      const { runs } = parsed(tree);
+      if (runs === undefined)
+        fail(
+          at,
+          path,
+          'invalid-reference',
+          `the image ${quote(name)} is invalid; see the error in ${directory}/image.yaml`,
+        );
+      else images[name] = { name, tree, ...runs };
+    }
+  }
+  return images;
+}
+
+/** Where the images of a declaration lie on a target. */
+export function imageSources(
+  { images }: Declaration,
+  target: Target | undefined,
+  tree: (directory: string) => Oid | undefined,
+): ImageSource[] {
+  const folder = imageFolder(target);
+  if (folder === undefined) return images.map(() => ({}));
+  return images.map(({ name }) => {
+    const directory = imageDirectory(folder, name);
+    const oid = tree(directory);
+    return { directory, ...(oid !== undefined && { tree: oid }) };
+  });
+}

@@ -1,0 +1,109 @@
+/** The schemas as files: for editors, and as a page for people. */
+import { stringify } from 'yaml';
+import type { Schema } from './build.ts';
+import { template } from './pod.ts';
+import { printJson } from './print.ts';
+import { SCHEMAS } from './schemas.ts';
+
+/** What `schemas/generate.ts` writes, by path from the top of the project. */
+export function generatedFiles(): Record<string, string> {
+  return {
+    'schemas/workload.json': `${printJson(SCHEMAS.Workload)}\n`,
+    'schemas/service.json': `${printJson(SCHEMAS.Service)}\n`,
+    'schemas/target.json': `${printJson(SCHEMAS.Target)}\n`,
+    'schemas/operation.json': `${printJson(SCHEMAS.Operation)}\n`,
+    'schemas/image.json': `${printJson(SCHEMAS.image)}\n`,
+    'docs/manifests.md': manifestsPage(),
+  };
+}
+
+const INTRODUCTION = `# Manifests
+
+<!-- Generated from src/manifest/schema by schemas/generate.ts; change it there. -->
+
+Sluice reads every \`*.yaml\` and \`*.yml\` file of the config repository (below \`--path\`, outside of folders whose name starts
+with a dot and outside of image folders). A file may hold several documents. \`sluice validate\` tells everything that is wrong
+in all of them at once, as \`file:line:column path: what is wrong; what to do\`.
+
+- A document of another \`apiVersion\` is left alone; only a \`v1\` ConfigMap is read. A \`v1\` Secret is refused: what is in Git is
+  no secret. Keep secrets as files \`<name>/<key>\` in the folder given by \`--secrets-dir\`.
+- Names are lower-case letters, digits and \`-\`, at most 63 characters, unique per kind: two of a name make both invalid. So do two
+  resources at one host.
+- An unknown field is an error. A document is at most 1 MiB, a file 32 MiB, and nothing is nested deeper than 50 levels.
+- A resource that is invalid goes on as it last was when it was valid; nothing is deleted because of a file that cannot be read.
+- The **revision** of a resource is a digest of what changes *what* runs: its template as it is written, the data of the ConfigMaps that
+  the template names, and the folders of its images. Replicas, strategy, traffic, windows, a version's name and the like are *how*: they make no
+  revision.
+- Quantities are numbers with \`m\`, \`k\`, \`M\`, \`G\`, \`T\`, \`P\`, \`Ki\`, \`Mi\`, \`Gi\`, \`Ti\` or \`Pi\` after them; durations are a whole
+  number and one of \`ms\`, \`s\`, \`m\`, \`h\`, \`d\`.
+
+Editors that use the YAML language server complete and check as you type, given this first line:
+
+\`\`\`yaml
+# yaml-language-server: $schema=<where Sluice is>/schemas/service.json
+\`\`\`
+`;
+
+function manifestsPage(): string {
+  const kinds = [SCHEMAS.Workload, SCHEMAS.Service].map((schema) =>
+    section(schema, new Map([[template, '[Pod template](#pod-template)']])),
+  );
+  const others = [SCHEMAS.Target, SCHEMAS.Operation, SCHEMAS.ConfigMap, SCHEMAS.image].map((schema) =>
+    section(schema, new Map()),
+  );
+  const pod = section({ ...template, title: 'Pod template' }, new Map(), 'spec.template');
+  return [INTRODUCTION, ...kinds, pod, ...others].join('\n');
+}
+
+/** `told`: schemas that are described elsewhere, and where. */
+function section(schema: Schema, told: Map<Schema, string>, path = ''): string {
+  const rows = describe(schema, path, told);
+  const table = [
+    '| field | type | default | description |',
+    '| --- | --- | --- | --- |',
+    ...rows.map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`),
+  ];
+  const examples = (schema.examples ?? []).flatMap((example) => [
+    '',
+    '```yaml',
+    stringify(example, { lineWidth: 0 }).trimEnd(),
+    '```',
+  ]);
+  return [`## ${schema.title}`, '', schema.description, '', ...table, ...examples, ''].join('\n');
+}
+
+function describe(schema: Schema, path: string, told: Map<Schema, string>): string[][] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
+    const at = path === '' ? name : `${path}.${name}`;
+    return [row(field, at, schema.required?.includes(name) ?? false, told.get(field)), ...below(field, at, told)];
+  });
+}
+
+/** The fields in a map or in a list's entries, told once however often the schema uses them. */
+function below(field: Schema, path: string, told: Map<Schema, string>): string[][] {
+  if (told.has(field)) return [];
+  if (field.properties !== undefined) {
+    told.set(field, `\`${path}\``);
+    return describe(field, path, told);
+  }
+  if (field.items?.properties === undefined) return [];
+  told.set(field, `\`${path}\``);
+  return describe(field.items, `${path}[]`, told);
+}
+
+function row(field: Schema, path: string, isRequired: boolean, told: string | undefined): string[] {
+  const fallback = field.default === undefined ? '' : `\`${JSON.stringify(field.default)}\``;
+  const description = `${field.description}${told === undefined ? '' : ` Fields: see ${told}.`}`;
+  return [`\`${path}\``, typeOf(field), isRequired ? '*required*' : fallback, description];
+}
+
+function typeOf(field: Schema): string {
+  if (field.enum !== undefined) return field.enum.map((value) => `\`${value}\``).join(', ');
+  const types = [field.type ?? []].flat();
+  if (types.includes('array')) return field.items?.properties === undefined ? `list of ${field.items?.type}` : 'list';
+  if (types.includes('object')) return field.properties === undefined ? 'map of text' : 'map';
+  const isNumber = types.includes('integer') && types.length === 1;
+  return isNumber
+    ? `integer ${field.minimum} to ${field.maximum}`
+    : types.map((type) => (type === 'string' ? 'text' : type)).join(' or ');
+}

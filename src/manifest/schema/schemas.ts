@@ -1,0 +1,19 @@
+/** Every schema by the kind that it is for. */
+import type { Schema } from './build.ts';
+import { configMap } from './config-map.ts';
+import { image } from './image.ts';
+import { operation } from './operation.ts';
+import { service } from './service.ts';
+import { target } from './target.ts';
+import { workload } from './workload.ts';
+
+export const SCHEMAS = {
+  Workload: workload,
+  Service: service,
+  Target: target,
+  Operation: operation,
+  ConfigMap: configMap,
+  image,
+} satisfies Record<string, Schema>;
+
+export type SchemaName = keyof typeof SCHEMAS;

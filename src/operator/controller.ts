@@ -1,0 +1,356 @@
+/**
+ * The queue of resources: looks, decides, makes durable, acts; again whenever something may have changed. It knows neither
+ * Git nor processes nor the clock but through its ports, so that it can be walked through simulated years.
+ */
+import type { Operation, Resource, ResourceId, Revision, Runnable } from '../manifest/resource.ts';
+import { type Instant, type Live, nothingLive } from '../plan/live.ts';
+import { apply } from '../rollout/apply.ts';
+import { type Conditions, decide, newState } from '../rollout/decide.ts';
+import type { Action, Decision, Event, Question } from '../rollout/decision.ts';
+import type { State } from '../rollout/state.ts';
+import type { UnitDriver } from '../target/ports.ts';
+import type { Told } from './declarations.ts';
+import type { QuestionAnswerer } from './questions.ts';
+
+export interface ControllerPorts {
+  now(): Instant;
+  conditions(id: ResourceId): Conditions;
+  /** The driver of the target where the resource runs or ran; undefined: there is none. */
+  driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
+  runnable(id: ResourceId, revision: Revision, state: State): Promise<Runnable>;
+  answer: QuestionAnswerer;
+  /** Makes a change durable. `first` is awaited before acting and may reject; without it, it is gathered. */
+  publish(change: StateChange): Promise<void>;
+  /** Everything decided is told, for logs. */
+  decided(id: ResourceId, decision: Decision): void;
+  /** Something went wrong that the next round tries again. */
+  failed(id: ResourceId, what: string, error: unknown): void;
+  signal: AbortSignal;
+}
+
+export interface StateChange {
+  id: ResourceId;
+  before: State | undefined;
+  /** Absent: the resource is gone. */
+  next: State | undefined;
+  live: Live | undefined;
+  told: Told;
+  first: boolean;
+  proposeRevert: boolean;
+}
+
+interface Tracked {
+  told: Told;
+  state: State | undefined;
+  live: Live | undefined;
+  events: Event[];
+  asked: Set<string>;
+  /** A push that must come first is under way: it is left alone until then. */
+  locked: boolean;
+  served: string | undefined;
+  wake: NodeJS.Timeout | undefined;
+  failures: number;
+  again: boolean;
+}
+
+export interface Controller {
+  /** What the newest commit says. Resources that are not in it any more are told so by their declaration. */
+  declare(told: Map<ResourceId, Told>): void;
+  /** A resource that is remembered from the status branch; before `declare`. */
+  restore(id: ResourceId, state: State): void;
+  operate(operation: Operation): void;
+  send(id: ResourceId, event: Event): void;
+  /** Something about it may have changed. */
+  touch(id: ResourceId): void;
+  touchAll(): void;
+  state(id: ResourceId): State | undefined;
+  /** As it was observed last. */
+  live(id: ResourceId): Live | undefined;
+  tracked(): ResourceId[];
+  /** Resolves when a round found nothing to do and no push, question or wait for a unit is under way. */
+  idle(): boolean;
+  stop(): void;
+}
+
+export function createController(ports: ControllerPorts): Controller {
+  const resources = new Map<ResourceId, Tracked>();
+  const dirty = new Set<ResourceId>();
+  let scheduled = false;
+  let working = false;
+  let stopped = false;
+
+  const touch = (id: ResourceId) => {
+    if (stopped || !resources.has(id)) return;
+    dirty.add(id);
+    if (scheduled || working) return;
+    scheduled = true;
+    setImmediate(round);
+  };
+
+  async function round(): Promise<void> {
+    scheduled = false;
+    if (working || stopped) return;
+    working = true;
+    try {
+      while (dirty.size > 0 && !stopped) {
+        const batch = [...dirty];
+        dirty.clear();
+        await evaluate(batch.filter((id) => !postponed(id)));
+      }
+    } finally {
+      working = false;
+    }
+  }
+
+  function postponed(id: ResourceId): boolean {
+    const tracked = resources.get(id);
+    if (tracked === undefined) return true;
+    if (tracked.locked) tracked.again = true;
+    return tracked.locked;
+  }
+
+  async function evaluate(batch: ResourceId[]): Promise<void> {
+    const lives = await observeAll(batch);
+    for (const id of batch) {
+      const tracked = resources.get(id);
+      const live = lives.get(id);
+      if (tracked !== undefined && live !== undefined) await consider(id, tracked, live);
+    }
+  }
+
+  async function observeAll(batch: ResourceId[]): Promise<Map<ResourceId, Live>> {
+    const byDriver = new Map<UnitDriver, ResourceId[]>();
+    const lives = new Map<ResourceId, Live>();
+    for (const id of batch) {
+      const driver = ports.driverOf(id, resources.get(id)?.told.declaration?.resource);
+      if (driver === undefined) lives.set(id, nothingLive(ports.now()));
+      else byDriver.set(driver, [...(byDriver.get(driver) ?? []), id]);
+    }
+    for (const [driver, ids] of byDriver) {
+      try {
+        for (const [id, live] of await driver.observe(ids, ports.signal)) lives.set(id, live);
+      } catch (error) {
+        for (const id of ids) {
+          lives.set(id, { ...nothingLive(ports.now()), complete: false });
+          trouble(id, 'its target does not answer', error);
+        }
+      }
+    }
+    return lives;
+  }
+
+  async function consider(id: ResourceId, tracked: Tracked, live: Live): Promise<void> {
+    const { declaration } = tracked.told;
+    tracked.live = live;
+    if (declaration === undefined) {
+      const next = tracked.state ?? newState({ commit: tracked.told.commit, deletionConfirmed: false });
+      tracked.state = next;
+      await ports.publish({
+        id,
+        before: undefined,
+        next,
+        live,
+        told: tracked.told,
+        first: false,
+        proposeRevert: false,
+      });
+      return;
+    }
+    const now = ports.now();
+    const events = tracked.events.splice(0);
+    const start = tracked.state ?? newState(declaration);
+    const evented = events.reduce((state, event) => apply(state, event, declaration.resource, live, now), start);
+    const operated = evented !== start && events.some((event) => event.kind === 'operation');
+    const decision = decide(declaration, evented, live, now, ports.conditions(id));
+    ports.decided(id, decision);
+    const change: StateChange = {
+      id,
+      before: tracked.state,
+      next: decision.gone ? undefined : decision.next,
+      live,
+      told: tracked.told,
+      first: decision.pushFirst || operated,
+      proposeRevert: decision.proposeRevert,
+    };
+    if (change.first) {
+      tracked.locked = true;
+      void durableFirst(id, tracked, decision, change, events);
+    } else {
+      void ports.publish(change);
+      await adopt(id, tracked, decision);
+    }
+  }
+
+  /** Not durable: nothing was decided; the events come back and it is tried again, later each time. */
+  async function durableFirst(
+    id: ResourceId,
+    tracked: Tracked,
+    decision: Decision,
+    change: StateChange,
+    events: Event[],
+  ): Promise<void> {
+    try {
+      await ports.publish(change);
+    } catch (error) {
+      tracked.events.unshift(...events);
+      tracked.locked = false;
+      trouble(id, 'its next step could not be made durable, so it was not taken', error);
+      return;
+    }
+    await adopt(id, tracked, decision);
+    tracked.locked = false;
+    if (tracked.again || tracked.events.length > 0 || decision.actions.length > 0) {
+      tracked.again = false;
+      touch(id);
+    }
+  }
+
+  async function adopt(id: ResourceId, tracked: Tracked, decision: Decision): Promise<void> {
+    const changed = JSON.stringify(tracked.state) !== JSON.stringify(decision.next);
+    tracked.state = decision.next;
+    clearTimeout(tracked.wake);
+    tracked.wake = undefined;
+    for (const question of decision.questions) ask(id, tracked, question);
+    const acted = await act(id, tracked, decision.actions);
+    if (decision.gone && acted) {
+      resources.delete(id);
+      return;
+    }
+    if (decision.wakeAt !== undefined) wake(id, tracked, decision.wakeAt - ports.now());
+    if (acted && (changed || decision.actions.length > 0)) touch(id);
+    if (acted) tracked.failures = 0;
+  }
+
+  function wake(id: ResourceId, tracked: Tracked, delay: number): void {
+    clearTimeout(tracked.wake);
+    tracked.wake = setTimeout(() => touch(id), Math.min(Math.max(1, delay), 2 ** 31 - 1));
+  }
+
+  /** Actions of one decision in their order; when one is not accepted, the others wait for the next round. */
+  async function act(id: ResourceId, tracked: Tracked, actions: Action[]): Promise<boolean> {
+    const resource = tracked.told.declaration?.resource;
+    const driver = ports.driverOf(id, resource);
+    if (driver === undefined || tracked.state === undefined) return true;
+    try {
+      const host = resource?.spec.host;
+      if (host !== undefined && host !== tracked.served) {
+        await driver.serve(id, host);
+        tracked.served = host;
+      }
+      for (const action of actions) {
+        const runnable = action.kind === 'start' ? await ports.runnable(id, action.revision, tracked.state) : undefined;
+        await driver.start(id, action, runnable, ports.signal);
+      }
+      return true;
+    } catch (error) {
+      trouble(id, 'an action was not accepted', error);
+      return false;
+    }
+  }
+
+  function ask(id: ResourceId, tracked: Tracked, question: Question): void {
+    const resource = tracked.told.declaration?.resource;
+    const rollout = tracked.state?.rollout;
+    if (resource === undefined || rollout === undefined || tracked.state === undefined) return;
+    const key = `${rollout.id} ${rollout.plan.generation} ${question.kind} ${rollout.stage}`;
+    if (tracked.asked.has(key)) return;
+    tracked.asked.add(key);
+    ports
+      .answer({ id, resource, state: tracked.state, rollout, question, driver: ports.driverOf(id, resource) })
+      .then((event) => {
+        tracked.events.push(event);
+        touch(id);
+      })
+      .catch((error: unknown) => trouble(id, `${question.kind} could not be asked`, error))
+      .finally(() => tracked.asked.delete(key));
+  }
+
+  function trouble(id: ResourceId, what: string, error: unknown): void {
+    const tracked = resources.get(id);
+    ports.failed(id, what, error);
+    if (tracked === undefined || stopped) return;
+    tracked.failures++;
+    wake(id, tracked, Math.min(1000 * 2 ** (tracked.failures - 1), 60_000));
+  }
+
+  function track(id: ResourceId): Tracked {
+    const known = resources.get(id);
+    if (known) return known;
+    const fresh: Tracked = {
+      told: { commit: '', now: { valid: true } },
+      state: undefined,
+      live: undefined,
+      events: [],
+      asked: new Set(),
+      locked: false,
+      served: undefined,
+      wake: undefined,
+      failures: 0,
+      again: false,
+    };
+    resources.set(id, fresh);
+    return fresh;
+  }
+
+  return {
+    declare(told) {
+      for (const [id, say] of told) {
+        const tracked = track(id);
+        if (sameTold(tracked.told, say) && tracked.state !== undefined) continue;
+        tracked.told = say;
+        touch(id);
+      }
+    },
+    restore(id, state) {
+      track(id).state = state;
+    },
+    operate(operation) {
+      if (operation.resource === undefined) return;
+      const tracked = resources.get(operation.resource);
+      if (tracked === undefined || tracked.state?.operations[operation.name]?.digest === operation.digest) return;
+      const queued = tracked.events.some(
+        (event) =>
+          event.kind === 'operation' &&
+          event.operation.digest === operation.digest &&
+          event.operation.name === operation.name,
+      );
+      if (queued) return;
+      tracked.events.push({ kind: 'operation', operation });
+      touch(operation.resource);
+    },
+    send(id, event) {
+      resources.get(id)?.events.push(event);
+      touch(id);
+    },
+    touch,
+    touchAll() {
+      for (const id of resources.keys()) touch(id);
+    },
+    state: (id) => resources.get(id)?.state,
+    live: (id) => resources.get(id)?.live,
+    tracked: () => [...resources.keys()],
+    idle() {
+      if (working || scheduled || dirty.size > 0) return false;
+      return [...resources.values()].every(
+        (tracked) => !tracked.locked && tracked.asked.size === 0 && tracked.events.length === 0,
+      );
+    },
+    stop() {
+      stopped = true;
+      for (const tracked of resources.values()) clearTimeout(tracked.wake);
+    },
+  };
+}
+
+function sameTold(a: Told, b: Told): boolean {
+  const one = a.declaration;
+  const other = b.declaration;
+  return (
+    one?.resource?.digest === other?.resource?.digest &&
+    (one?.resource === undefined) === (other?.resource === undefined) &&
+    one?.commit === other?.commit &&
+    one?.deletionConfirmed === other?.deletionConfirmed &&
+    a.now.valid === b.now.valid &&
+    a.now.errors === b.now.errors
+  );
+}

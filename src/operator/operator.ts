@@ -1,0 +1,221 @@
+/** Puts the parts together: a repository, a lease, targets, the controller and the publisher, until it is told to stop. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Feed, FeedEvent } from '../git/feed.ts';
+import type { Declared, Oid, ResourceId } from '../manifest/resource.ts';
+import type { State } from '../rollout/state.ts';
+import { active } from '../rollout/transitions.ts';
+import { health } from '../status/health.ts';
+import { StaleEpoch } from '../target/ports.ts';
+import { type Controller, createController, type StateChange } from './controller.ts';
+import { type KnownResource, type Told, tell } from './declarations.ts';
+import type { OperatorOptions, Outcome } from './options.ts';
+import { createPublisher } from './publisher.ts';
+import { createAnswerer } from './questions.ts';
+import { createReporter } from './reporter.ts';
+import { createRunnables } from './runnables.ts';
+import { openSite, type Site } from './site.ts';
+import { messageOf } from './targets.ts';
+
+export interface Operator {
+  /** Ends with it: stopped, settled (`once`), or taken over by another operator. */
+  done: Promise<Outcome>;
+  /** Stops acting and watching, after what was decided is written; what runs goes on running. */
+  stop(): void;
+}
+
+/** Throws when the repository, the state folder or the router cannot be used at all; what fails later is tried again. */
+export async function startOperator(options: OperatorOptions): Promise<Operator> {
+  const stopping = new AbortController();
+  let finish: (outcome: Outcome) => void = () => {};
+  const ended = new Promise<Outcome>((resolve) => {
+    finish = resolve;
+  });
+  let head: { commit: Oid; at: number } | undefined;
+  let woken: (id: ResourceId) => void = () => {};
+  const site = await openSite(options, stopping.signal, {
+    changed: (id) => woken(id),
+    head: () => head?.commit,
+  });
+  const known = new Map<ResourceId, KnownResource>();
+  const told = new Map<ResourceId, Told>();
+  const operations = new Map<ResourceId, number>();
+
+  const reporter = createReporter(options.log);
+  const runnables = createRunnables(site.snapshots, (id) => told.get(id)?.declaration?.resource);
+  const publisher = createPublisher({
+    now: Date.now,
+    head: () => head ?? { commit: '', at: Date.now() },
+    prepare: site.remote.prepare,
+    push: site.remote.push,
+    failed: (error) => void publishFailed(error),
+    intervalMs: options.pushIntervalMs ?? (site.isLocal ? 0 : 10_000),
+  });
+  const controller: Controller = createController({
+    now: Date.now,
+    conditions: (id) => ({
+      operatorPaused: isPaused(options),
+      highestId: Math.max(site.remote.highestTag(id), operations.get(id) ?? 0),
+    }),
+    driverOf: (id, resource) => site.targets.driverOf(id, resource),
+    runnable: (id, revision, state) => runnables.of(id, revision, state),
+    answer: createAnswerer(({ id, resource, state }) => runnables.of(id, resource.revision, state)),
+    publish,
+    decided(id, decision) {
+      reporter.decided(id, decision);
+      if (options.once) setImmediate(endWhenSettled);
+    },
+    failed(id, what, error) {
+      if (error instanceof StaleEpoch) void takenOver(error.message);
+      else options.log('warn', `${id}: ${what}: ${messageOf(error)}`, { resource: id });
+    },
+    signal: stopping.signal,
+  });
+  woken = controller.touch;
+
+  async function publish(change: StateChange): Promise<void> {
+    const publication = site.remote.publication(change);
+    if (change.first) await publisher.first(publication);
+    else publisher.gather(publication);
+  }
+
+  /** Somebody else wrote there: another operator, which ends this one, or a person, which pauses what is under way. */
+  async function publishFailed(error: unknown): Promise<void> {
+    options.log('warn', `the status could not be pushed: ${messageOf(error)}`);
+    const what = await site.remote.afterFailure(error).catch((again: unknown) => {
+      options.log('warn', `the remote cannot be read: ${messageOf(again)}`);
+      return undefined;
+    });
+    if (what?.kind === 'taken-over') await takenOver(what.message);
+    if (what?.kind === 'tampered') {
+      for (const id of controller.tracked()) controller.send(id, { kind: 'tampered', message: what.message });
+      publisher.touch();
+    }
+  }
+
+  async function takenOver(message: string): Promise<void> {
+    options.log('error', message);
+    await end({ settled: false, message });
+  }
+
+  async function follow(commit: Oid): Promise<void> {
+    const declared = await site.snapshots.load(commit);
+    await site.targets.declare(declared.targets);
+    reporter.diagnostics(declared.diagnostics);
+    await recall(site, declared, known);
+    const commitOf = await site.commitsOf(declared, known);
+    const next = tell(declared, known, commitOf);
+    head = { commit, at: Date.now() };
+    for (const [id, say] of next) {
+      told.set(id, say);
+      remember(known, id, say, controller.state(id));
+    }
+    controller.declare(next);
+    for (const operation of declared.operations.values()) {
+      if (operation.resource === undefined) continue;
+      const rollout = Math.max(operations.get(operation.resource) ?? 0, operation.rollout ?? 0);
+      operations.set(operation.resource, rollout);
+      controller.operate(operation);
+    }
+    publisher.touch();
+  }
+
+  /** A commit that cannot be taken up leaves everything as it was; the next look tries it again. */
+  async function followSafely(commit: Oid): Promise<void> {
+    try {
+      if (commit !== head?.commit) await follow(commit);
+    } catch (error) {
+      options.log('error', `commit ${commit.slice(0, 10)} could not be taken up: ${messageOf(error)}`);
+      setTimeout(() => feed?.hint(), options.intervalMs).unref();
+    }
+  }
+
+  for (const [id, state] of site.restored) {
+    controller.restore(id, state);
+    known.set(id, rememberedAs(id, state));
+  }
+  let feed: Feed | undefined;
+  feed = await site.openFeed(async (event) => {
+    if (event.kind === 'head') await followSafely(event.commit);
+    else options.log('warn', feedTrouble(event));
+  });
+  const pausedPoll = setInterval(() => reporter.paused(isPaused(options)) && controller.touchAll(), 1000);
+  pausedPoll.unref();
+
+  async function end(outcome: Outcome): Promise<void> {
+    if (stopping.signal.aborted) return;
+    clearInterval(pausedPoll);
+    controller.stop();
+    await publisher.flush().catch(() => undefined);
+    stopping.abort();
+    await feed?.close();
+    await site.close();
+    finish(outcome);
+  }
+
+  function endWhenSettled(): void {
+    if (head === undefined || !controller.idle() || stopping.signal.aborted) return;
+    const states = controller.tracked().map((id) => [id, controller.state(id)] as const);
+    if (states.some(([, state]) => state === undefined || isMoving(state))) return;
+    const unwell = states.flatMap(([id, state]) => {
+      const say = told.get(id);
+      if (state === undefined || say === undefined) return [];
+      const { health: how, message } = health(id, state, controller.live(id), say.now);
+      return how === 'Healthy' || (state.settled.observed && state.attempted === undefined && say.now.valid)
+        ? []
+        : [`${id}: ${message}`];
+    });
+    void end({
+      settled: unwell.length === 0,
+      message: unwell.length === 0 ? 'everything is as declared' : unwell.join('\n'),
+    });
+  }
+
+  return { done: ended, stop: () => void end({ settled: true, message: 'stopped' }) };
+}
+
+function feedTrouble(event: Exclude<FeedEvent, { kind: 'head' }>): string {
+  if (event.kind === 'error')
+    return `${messageOf(event.error)} (asked again in ${Math.round(event.retryInMs / 1000)} s)`;
+  const to = `${event.held.slice(0, 10)} to ${event.head.slice(0, 10)}`;
+  return `the branch was rewritten, from ${to}; the former is held until sluice run --accept-rewrite or a commit that follows it`;
+}
+
+/** Something will still change without anybody doing anything. */
+function isMoving({ rollout, settled, attempted, deletion }: State): boolean {
+  if (deletion !== undefined) return deletion.confirmed;
+  if (active(rollout)) return rollout.phase !== 'Paused' && rollout.phase !== 'Pending';
+  return attempted === undefined && settled.goals.length > 0 && !settled.observed;
+}
+
+const isPaused = ({ paused, dataDir }: OperatorOptions): boolean => paused || existsSync(join(dataDir, 'PAUSED'));
+
+function remember(known: Map<ResourceId, KnownResource>, id: ResourceId, say: Told, state: State | undefined): void {
+  const before = known.get(id);
+  const resource = say.declaration?.resource ?? before?.resource;
+  const deleted = say.declaration !== undefined && say.declaration.resource === undefined;
+  known.set(id, {
+    ...before,
+    kind: id.slice(0, id.indexOf('/')),
+    ...(resource !== undefined && { resource, digest: resource.digest, file: resource.place.file }),
+    commit: say.commit,
+    ...(deleted && { deletion: { commit: say.commit, confirmed: say.declaration?.deletionConfirmed === true } }),
+  });
+  const now = known.get(id);
+  if (!deleted && now?.deletion !== undefined) delete now.deletion;
+  if (deleted && state === undefined) known.delete(id);
+}
+
+function rememberedAs(id: ResourceId, { commit, digest, deletion }: State): KnownResource {
+  return { kind: id.slice(0, id.indexOf('/')), commit, digest, ...(deletion !== undefined && { deletion }) };
+}
+
+/** After a restart the last valid declaration of what is invalid now is read from the commit that the status names. */
+async function recall(site: Site, declared: Declared, known: Map<ResourceId, KnownResource>): Promise<void> {
+  for (const [id, before] of known) {
+    if (before.resource !== undefined || before.commit === undefined || declared.resources.has(id)) continue;
+    if (!declared.invalid.has(id) && declared.unreadable.size === 0) continue;
+    const resource = await site.snapshots.resourceAt(before.commit, id).catch(() => undefined);
+    if (resource !== undefined) known.set(id, { ...before, resource, file: resource.place.file });
+  }
+}

@@ -1,0 +1,60 @@
+/** Asks prechecks and checks of the drivers and brings back the answer as an event. Nothing here changes what runs. */
+import type { Check, Resource, ResourceId, Runnable } from '../manifest/resource.ts';
+import type { Event, Question } from '../rollout/decision.ts';
+import { builtinPrechecks } from '../rollout/prechecks.ts';
+import type { PrecheckResult, Rollout, State } from '../rollout/state.ts';
+import type { UnitDriver } from '../target/ports.ts';
+
+export interface Asked {
+  id: ResourceId;
+  resource: Resource;
+  state: State;
+  rollout: Rollout;
+  question: Question;
+  driver: UnitDriver | undefined;
+}
+export type QuestionAnswerer = (asked: Asked) => Promise<Event>;
+
+const LONGEST_MS = 60_000;
+
+export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Promise<Runnable>): QuestionAnswerer {
+  return async (asked) => {
+    const { question, rollout } = asked;
+    if (question.kind === 'precheck') {
+      return { kind: 'prechecked', rollout: rollout.id, results: await precheck(asked, runnable) };
+    }
+    return { kind: 'checked', rollout: rollout.id, stage: question.stage, ...(await checkAll(asked, question.checks)) };
+  };
+}
+
+/** All run; one that cannot be asked fails, and says why. */
+export async function precheck(
+  { id, resource, state, rollout, driver }: Omit<Asked, 'question'>,
+  runnable: (asked: Omit<Asked, 'question'>) => Promise<Runnable>,
+): Promise<PrecheckResult[]> {
+  const own = builtinPrechecks(resource, state.settled, rollout.id);
+  if (driver === undefined) {
+    const message = `target ${resource.spec.target} has no driver here`;
+    return [...own, { name: 'target', result: 'fail', message, remedy: 'declare the target, or use target: local' }];
+  }
+  try {
+    const what = await runnable({ id, resource, state, rollout, driver });
+    const signal = AbortSignal.timeout(LONGEST_MS);
+    return [...own, ...(await driver.precheck(id, resource.spec, what, rollout.plan, signal))];
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return [...own, { name: 'target', result: 'fail', message, remedy: 'see the operator log; then sluice retry' }];
+  }
+}
+
+async function checkAll(
+  { id, driver }: Asked,
+  checks: { check: Check; version: string }[],
+): Promise<{ pass: boolean; message: string }> {
+  const signal = AbortSignal.timeout(LONGEST_MS);
+  for (const { check, version } of checks) {
+    const result = driver ? await driver.check(id, version, check, signal) : { pass: false, message: 'no driver' };
+    if (!result.pass) return result;
+  }
+  return { pass: true, message: `${checks.length} checks passed` };
+}

@@ -1,0 +1,127 @@
+/** Everything outside that the operator works with, opened in the order in which one needs the other. */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import pRetry from 'p-retry';
+import { type Clone, openClone } from '../git/clone.ts';
+import { GitError } from '../git/errors.ts';
+import { type Feed, type FeedEvent, openFeed } from '../git/feed.ts';
+import { newestChange } from '../git/history.ts';
+import { takeLease } from '../git/lease.ts';
+import { materialize } from '../git/materialize.ts';
+import type { Declared, Oid, ResourceId } from '../manifest/resource.ts';
+import type { State } from '../rollout/state.ts';
+import { openRouter } from '../target/local/router/client.ts';
+import type { KnownResource } from './declarations.ts';
+import { openKeptParses } from './kept-parses.ts';
+import type { OperatorOptions } from './options.ts';
+import { openStatusRemote, type StatusRemote } from './remote.ts';
+import { secretsFrom } from './secrets.ts';
+import { createSnapshots, type Snapshots } from './snapshots.ts';
+import { createTargets, messageOf, type Targets } from './targets.ts';
+
+export interface Site {
+  /** The config repository lies on this machine: its refs can be watched, and pushes cost little. */
+  isLocal: boolean;
+  snapshots: Snapshots;
+  remote: StatusRemote;
+  targets: Targets;
+  /** What the status branch remembers. */
+  restored: Map<ResourceId, State>;
+  /** For each resource, the newest commit that changed its inputs or deleted it. */
+  commitsOf(declared: Declared, known: ReadonlyMap<ResourceId, KnownResource>): Promise<(id: ResourceId) => Oid>;
+  openFeed(report: (event: FeedEvent) => void | Promise<void>): Promise<Feed>;
+  close(): Promise<void>;
+}
+
+const AUTHOR = { name: 'Sluice', email: 'sluice@localhost' };
+
+export async function openSite(
+  options: OperatorOptions,
+  signal: AbortSignal,
+  hooks: { changed(id: ResourceId): void; head(): Oid | undefined },
+): Promise<Site> {
+  const { log } = options;
+  const clone = await openClone({ stateDir: options.stateDir, repo: options.repo });
+  const branch = await patiently(options, signal, () => branchRef(clone, options, signal));
+  const lease = await patiently(options, signal, () =>
+    takeLease(clone, `${hostname()} ${process.pid}`, Date.now(), signal),
+  );
+  log('debug', `holds epoch ${lease.epoch}`);
+  const parses = await openKeptParses(join(options.stateDir, 'parses'));
+  const snapshots = createSnapshots(clone.objects, options.path, parses);
+  const { remote, branch: status } = await openStatusRemote({
+    ...{ clone, epoch: lease.epoch, author: AUTHOR, log, signal },
+    head: hooks.head,
+    resourceAt: snapshots.resourceAt,
+  });
+  const router = await openRouter({ dataDir: options.dataDir, listen: options.router });
+  const targets = createTargets({
+    dataDir: options.dataDir,
+    images: { materialize: (tree, directory) => materialize(clone.objects, tree, directory) },
+    secrets: secretsFrom(options.secretsDir),
+    router,
+    epoch: lease.epoch,
+    ...(options.runAs !== undefined && { runAs: options.runAs }),
+    log,
+    changed: hooks.changed,
+  });
+  const restored = new Map<ResourceId, State>();
+  for (const [id, read] of status?.resources ?? []) {
+    if ('state' in read) restored.set(id, read.state);
+    else log('warn', `the status of ${id} cannot be used and is begun anew: ${read.error.message}`, { resource: id });
+  }
+  return {
+    isLocal: clone.address.kind === 'file',
+    snapshots,
+    remote,
+    targets,
+    restored,
+    commitsOf: (declared, known) => commitsOf(clone, declared, known),
+    openFeed: (report) =>
+      openFeed({
+        ...{ clone, ref: branch, report },
+        ...{ intervalMs: options.intervalMs, acceptRewrite: options.acceptRewrite },
+      }),
+    async close() {
+      await targets.close();
+      await router.close();
+      await clone.close();
+    },
+  };
+}
+
+const PASSING = new Set(['unreachable', 'timeout', 'busy', 'server', 'bad-answer']);
+
+/** A remote that is down when the operator starts is waited for. */
+function patiently<T>({ log }: OperatorOptions, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  return pRetry(ask, {
+    ...{ retries: Number.POSITIVE_INFINITY, minTimeout: 1000, maxTimeout: 60_000, randomize: true, signal },
+    shouldRetry: ({ error }) => error instanceof GitError && PASSING.has(error.code),
+    onFailedAttempt: ({ error }) => log('warn', `the config repository cannot be reached: ${messageOf(error)}`),
+  });
+}
+
+async function branchRef(clone: Clone, { branch }: OperatorOptions, signal: AbortSignal): Promise<string> {
+  if (branch !== undefined) return `refs/heads/${branch}`;
+  const found = await clone.defaultBranch(signal);
+  if (found === undefined) throw new Error(`${clone.address.display} names no default branch; say which with --branch`);
+  return found;
+}
+
+/** Only resources whose declaration is new or different are looked for; the walk ends when all are found. */
+async function commitsOf(
+  { objects }: Clone,
+  declared: Declared,
+  known: ReadonlyMap<ResourceId, KnownResource>,
+): Promise<(id: ResourceId) => Oid> {
+  const groups = new Map<string, string[]>();
+  for (const [id, resource] of declared.resources) {
+    if (known.get(id)?.digest !== resource.digest)
+      groups.set(
+        id,
+        resource.inputs.map(({ path }) => path),
+      );
+  }
+  const found = groups.size === 0 ? new Map<string, Oid>() : await newestChange(objects, declared.commit, groups);
+  return (id) => found.get(id) ?? known.get(id)?.commit ?? declared.commit;
+}

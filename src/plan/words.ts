@@ -1,0 +1,41 @@
+/** Goals, gates and traffic in words, shared by plans, status files and the terminal. */
+import type { Check } from '../manifest/resource.ts';
+import type { TrafficPolicy } from './live.ts';
+import type { Gate, Goal } from './plan.ts';
+
+/** `10 % to v8, 90 % to v7`; `beta=1* to v8, else v7`. */
+export function trafficText(policy: TrafficPolicy): string {
+  if (policy.kind === 'percent') {
+    const shares = Object.entries(policy.weights).filter(([, percent]) => percent > 0);
+    return shares.length === 0 ? 'none' : shares.map(([version, percent]) => `${percent} % to ${version}`).join(', ');
+  }
+  const rules = policy.rules.map(({ version, query }) => `${queryText(query)} to ${version}`);
+  return [...rules, `${rules.length === 0 ? 'all to' : 'else'} ${policy.default}`].join(', ');
+}
+
+function queryText(query: Record<string, string>): string {
+  return Object.entries(query)
+    .map(([key, glob]) => `${key}=${glob}`)
+    .join('&');
+}
+
+/** `5 of revision ab12cd34ef`; `2 of revision ab12cd34ef as v8`; `none of v6`; traffic as `trafficText`. */
+export function goalText(goal: Goal): string {
+  if (goal.kind === 'traffic') return trafficText(goal.policy);
+  const wanted = Object.entries(goal.want).filter(([, count]) => count > 0);
+  if (wanted.length === 0) return goal.version === '' ? 'none' : `none of ${goal.version}`;
+  const counts = wanted.map(([revision, count]) => `${count} of revision ${revision}`).join(', ');
+  return goal.version === '' ? counts : `${counts} as ${goal.version}`;
+}
+
+/** `soak 600 s`, `check GET /health`, `wait for a continue`. */
+export function gateText(gate: Gate): string {
+  if (gate.kind === 'pause') return 'wait for a continue';
+  if (gate.kind === 'soak') return `soak ${gate.seconds} s`;
+  return `check ${checkText(gate.check)}`;
+}
+
+function checkText(check: Check): string {
+  if ('command' in check) return check.command.join(' ');
+  return `GET ${check.http.url ?? `${check.http.port === undefined ? '' : `:${check.http.port}`}${check.http.path ?? '/'}`}`;
+}

@@ -1,0 +1,345 @@
+/**
+ * A status file: what people and programs read of one resource, and what a new operator resumes from. Everything of
+ * `State` is in it, once; beside it stands what was observed, which `fromDocument` leaves out.
+ */
+import type { Oid, ResourceId, Revision } from '../manifest/resource.ts';
+import type { Live } from '../plan/live.ts';
+import { type Plan, type Settled, settledRevision, type Version } from '../plan/plan.ts';
+import type {
+  Cause,
+  Health,
+  HistoryEntry,
+  PauseReason,
+  Phase,
+  PrecheckResult,
+  Rollout,
+  State,
+} from '../rollout/state.ts';
+import {
+  type GateDocument,
+  type GoalDocument,
+  goalFromDocument,
+  goalToDocument,
+  type PolicyDocument,
+  policyToDocument,
+} from './goals.ts';
+import type { UnitDocument } from './observed.ts';
+import { stageDocuments, stageFromDocument, timesFromDocument } from './stages.ts';
+import { fromTime, type Time, toTime } from './time.ts';
+import { oneLine } from './words.ts';
+
+/** `Waiting`: the goal is observed, its gates are not open yet. `Stopped`: the rollout paused, turned or ended in it. */
+export type StagePhase = 'Pending' | 'Progressing' | 'Waiting' | 'Stopped' | 'Done';
+
+export interface StageDocument {
+  name: string;
+  phase: StagePhase;
+  /** `want` in words. */
+  goal: string;
+  /** Absent: not observed. */
+  done?: number;
+  total: number;
+  begunAt?: Time;
+  doneAt?: Time;
+  want: GoalDocument;
+  gates?: GateDocument[];
+  /** Absent: not observed, not begun, or shown by a later stage. */
+  units?: UnitDocument[];
+}
+
+export interface RolloutDocument {
+  id: number;
+  cause: Cause;
+  commit: Oid;
+  from?: Revision;
+  to: Revision;
+  /** Absent for a workload. */
+  version?: string;
+  phase: Phase;
+  reason?: PauseReason;
+  message: string;
+  startedAt: Time;
+  finishedAt?: Time;
+  prechecks: PrecheckResult[];
+  generation: number;
+  /** The stage under way is the first that is not `Done`. */
+  stages: StageDocument[];
+  /** When the goal of the stage under way was reached. */
+  reachedAt?: Time;
+  /** Of the stage under way; absent: none asked yet. */
+  checks?: { passedAt?: Time; askedAt?: Time; failures: number; message?: string };
+  continued?: true;
+  held?: true;
+  turned?: true;
+  retriedAt?: Time;
+  progress: { mark: string; at: Time };
+}
+
+export interface VersionDocument {
+  name: string;
+  revision: Revision;
+  /** Absent: not observed. */
+  ready?: number;
+  total?: number;
+  /** Where it answers while it runs: `v8.shop.localhost`. */
+  address?: string;
+  /** These three are absent for a version that is live but that nobody remembers. */
+  commit?: Oid;
+  rollout?: number;
+  stable?: string;
+}
+
+interface OperationDocument {
+  name: string;
+  outcome: 'applied' | 'refused';
+  message: string;
+  at: Time;
+  digest: string;
+}
+
+export interface HistoryDocument {
+  id: number;
+  cause: Cause;
+  commit: Oid;
+  revision: Revision;
+  phase: Phase;
+  startedAt: Time;
+  finishedAt: Time;
+  stages: { name: string; seconds: number }[];
+  message: string;
+}
+
+export interface StatusDocument {
+  resource: ResourceId;
+  commit: Oid;
+  health: Health;
+  message: string;
+  /** What is both settled and seen running. */
+  revision?: Revision;
+  rollout?: RolloutDocument;
+  /** Services. */
+  versions?: VersionDocument[];
+  /** What the proxy was seen to do. */
+  traffic?: PolicyDocument;
+  repairs: { count: number; last?: Time };
+  operations: OperationDocument[];
+  history: HistoryDocument[];
+  attempted?: Revision;
+  deletion?: { commit: Oid; confirmed: boolean };
+  settled: {
+    goals: GoalDocument[];
+    lineage: { revision: Revision; commit: Oid }[];
+    full?: string;
+    partial?: Revision;
+    observed: boolean;
+  };
+  /** Of the declaration that was last acted on. */
+  digest: string;
+}
+
+export interface DocumentInput {
+  id: ResourceId;
+  state: State;
+  /** Absent: nothing was observed, so nothing observed is shown. */
+  live?: Live | undefined;
+  health: Health;
+  message: string;
+  /** `spec.host` of a service: versions answer below it. */
+  host?: string | undefined;
+}
+
+/** Stops compiling when a field was added that the conversion does not know. */
+const nothingElse = (_rest: Record<string, never>): void => {};
+
+/** Times of stages beyond the plan's are dropped; all else comes back from `fromDocument` as it was. */
+export function toDocument({ id, state, live, health, message, host }: DocumentInput): StatusDocument {
+  const { commit, digest, settled, rollout, operations, repairs, history, attempted, deletion, ...rest } = state;
+  nothingElse(rest);
+  const revision = live === undefined ? undefined : liveRevision(settled, live);
+  const versions = versionDocuments(settled, live, host);
+  return {
+    resource: id,
+    commit,
+    health,
+    message: oneLine(message),
+    ...(revision !== undefined && { revision }),
+    ...(rollout !== undefined && { rollout: rolloutToDocument(rollout, settled, live) }),
+    ...((versions.length > 0 || id.startsWith('Service/')) && { versions }),
+    ...(live?.traffic !== undefined && id.startsWith('Service/') && { traffic: policyToDocument(live.traffic) }),
+    repairs: { count: repairs.count, ...(repairs.last !== undefined && { last: toTime(repairs.last) }) },
+    operations: Object.entries(operations).map(([name, { outcome, message, at, digest }]) => ({
+      name,
+      outcome,
+      message,
+      at: toTime(at),
+      digest,
+    })),
+    history: history.map(historyToDocument),
+    ...(attempted !== undefined && { attempted }),
+    ...(deletion !== undefined && { deletion }),
+    settled: settledToDocument(settled),
+    digest,
+  };
+}
+
+export function fromDocument(document: StatusDocument): State {
+  const { commit, digest, rollout, operations, repairs, history, attempted, deletion } = document;
+  return {
+    commit,
+    digest,
+    settled: settledFromDocument(document),
+    ...(rollout !== undefined && { rollout: rolloutFromDocument(rollout) }),
+    operations: Object.fromEntries(
+      operations.map(({ name, at, ...outcome }) => [name, { ...outcome, at: fromTime(at) }]),
+    ),
+    repairs: { count: repairs.count, ...(repairs.last !== undefined && { last: fromTime(repairs.last) }) },
+    history: history.map(historyFromDocument),
+    ...(attempted !== undefined && { attempted }),
+    ...(deletion !== undefined && { deletion }),
+  };
+}
+
+/** The settled revision, if it is seen ready, or if the settled goals want none of it (scaled to 0). */
+function liveRevision(settled: Settled, live: Live): Revision | undefined {
+  const revision = settledRevision(settled);
+  if (revision === undefined) return undefined;
+  const wanted = settled.goals.some((goal) => goal.kind === 'replicas' && (goal.want[revision] ?? 0) > 0);
+  const ready = live.units.some((unit) => unit.revision === revision && unit.ready);
+  return ready || !wanted ? revision : undefined;
+}
+
+function settledToDocument(settled: Settled): StatusDocument['settled'] {
+  const { goals, lineage, versions: _, full, partial, observed, ...rest } = settled;
+  nothingElse(rest);
+  return {
+    goals: goals.map(goalToDocument),
+    lineage,
+    ...(full !== undefined && { full }),
+    ...(partial !== undefined && { partial }),
+    observed,
+  };
+}
+
+function settledFromDocument({ settled, versions }: StatusDocument): Settled {
+  const known: Record<string, Version> = {};
+  for (const { name, revision, commit, rollout, stable } of versions ?? []) {
+    if (commit === undefined || rollout === undefined || stable === undefined) continue;
+    known[name] = { revision, commit, rollout, stable };
+  }
+  return { ...settled, goals: settled.goals.map(goalFromDocument), versions: known };
+}
+
+/** All whose name is taken, then those that are only seen. */
+function versionDocuments(settled: Settled, live: Live | undefined, host: string | undefined): VersionDocument[] {
+  const known = Object.entries(settled.versions).map(([name, version]) => {
+    const { revision, commit, rollout, stable, ...rest } = version;
+    nothingElse(rest);
+    return { name, revision, ...observedVersion(name, live, host), commit, rollout, stable };
+  });
+  const seen = new Map<string, Revision>();
+  for (const unit of live?.units ?? []) {
+    if (unit.version !== '' && !Object.hasOwn(settled.versions, unit.version)) seen.set(unit.version, unit.revision);
+  }
+  return [...known, ...[...seen].map(([name, revision]) => ({ name, revision, ...observedVersion(name, live, host) }))];
+}
+
+function observedVersion(name: string, live: Live | undefined, host: string | undefined): Partial<VersionDocument> {
+  if (live === undefined) return {};
+  const units = live.units.filter((unit) => unit.version === name);
+  const ready = units.filter((unit) => unit.ready).length;
+  const address = host !== undefined && units.length > 0 ? { address: `${name}.${host}` } : {};
+  return { ready, total: units.length, ...address };
+}
+
+function rolloutToDocument(rollout: Rollout, settled: Settled, live: Live | undefined): RolloutDocument {
+  const { id, cause, commit, phase, reason, message, startedAt, finishedAt, prechecks, plan, ...more } = rollout;
+  const { stage: _, times: __, reachedAt, checks, progress, continued, held, turned, retriedAt, ...rest } = more;
+  nothingElse(rest);
+  const { generation, from, to, version, stages: ___, ...planRest } = plan;
+  nothingElse(planRest);
+  const asked = checks.failures > 0 || Object.keys(checks).length > 1;
+  return {
+    id,
+    cause,
+    commit,
+    ...(from !== undefined && { from }),
+    to,
+    ...(version !== '' && { version }),
+    phase,
+    ...(reason !== undefined && { reason }),
+    message,
+    startedAt: toTime(startedAt),
+    ...(finishedAt !== undefined && { finishedAt: toTime(finishedAt) }),
+    prechecks,
+    generation,
+    stages: stageDocuments(rollout, settled, live),
+    ...(reachedAt !== undefined && { reachedAt: toTime(reachedAt) }),
+    ...(asked && { checks: checksToDocument(checks) }),
+    ...(continued && { continued }),
+    ...(held && { held }),
+    ...(turned && { turned }),
+    ...(retriedAt !== undefined && { retriedAt: toTime(retriedAt) }),
+    progress: { mark: progress.mark, at: toTime(progress.at) },
+  };
+}
+
+function rolloutFromDocument(document: RolloutDocument): Rollout {
+  const { id, cause, commit, from, to, version, phase, reason, message, prechecks, generation, stages } = document;
+  const { startedAt, finishedAt, reachedAt, checks, continued, held, turned, retriedAt, progress } = document;
+  const plan: Plan = {
+    generation,
+    ...(from !== undefined && { from }),
+    to,
+    version: version ?? '',
+    stages: stages.map(stageFromDocument),
+  };
+  const firstLeft = stages.findIndex((stage) => stage.phase !== 'Done');
+  return {
+    id,
+    cause,
+    commit,
+    phase,
+    ...(reason !== undefined && { reason }),
+    message,
+    startedAt: fromTime(startedAt),
+    ...(finishedAt !== undefined && { finishedAt: fromTime(finishedAt) }),
+    prechecks,
+    plan,
+    stage: firstLeft === -1 ? stages.length : firstLeft,
+    times: timesFromDocument(stages),
+    ...(reachedAt !== undefined && { reachedAt: fromTime(reachedAt) }),
+    checks: checks === undefined ? { failures: 0 } : checksFromDocument(checks),
+    progress: { mark: progress.mark, at: fromTime(progress.at) },
+    continued: continued ?? false,
+    held: held ?? false,
+    turned: turned ?? false,
+    ...(retriedAt !== undefined && { retriedAt: fromTime(retriedAt) }),
+  };
+}
+
+function checksToDocument({ passedAt, askedAt, ...rest }: Rollout['checks']): NonNullable<RolloutDocument['checks']> {
+  return {
+    ...(passedAt !== undefined && { passedAt: toTime(passedAt) }),
+    ...(askedAt !== undefined && { askedAt: toTime(askedAt) }),
+    ...rest,
+  };
+}
+
+function checksFromDocument({ passedAt, askedAt, ...rest }: NonNullable<RolloutDocument['checks']>): Rollout['checks'] {
+  return {
+    ...(passedAt !== undefined && { passedAt: fromTime(passedAt) }),
+    ...(askedAt !== undefined && { askedAt: fromTime(askedAt) }),
+    ...rest,
+  };
+}
+
+function historyToDocument(entry: HistoryEntry): HistoryDocument {
+  const { id, cause, commit, revision, phase, startedAt, finishedAt, stages, message, ...rest } = entry;
+  nothingElse(rest);
+  const times = { startedAt: toTime(startedAt), finishedAt: toTime(finishedAt) };
+  return { id, cause, commit, revision, phase, ...times, stages, message };
+}
+
+function historyFromDocument({ startedAt, finishedAt, ...entry }: HistoryDocument): HistoryEntry {
+  return { ...entry, startedAt: fromTime(startedAt), finishedAt: fromTime(finishedAt) };
+}

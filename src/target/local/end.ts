@@ -1,0 +1,157 @@
+/** The ways in which a unit ends: it dies, a probe or a hook condemns it, or it is stopped. */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StaleEpoch } from '../ports.ts';
+import { ask, askCommand } from './handler.ts';
+import { lastWords } from './logs.ts';
+import { isRunning, membersOf, signal } from './processes.ts';
+import type { ProcessMark } from './record.ts';
+import { graceMs, type Host, nameOf, type Running, type Unit } from './unit.ts';
+
+/** A process of the unit is gone. The unit as a whole is dead then: it is started again as a whole. */
+export function processEnded(host: Host, unit: Unit, running: Running): void {
+  if (unit.watching.signal.aborted || unit.record.phase === 'stopping') return;
+  void endUnit(host, unit, { message: obituary(unit, running), crashed: true });
+}
+
+/** `exited with code 1: Error: Cannot find module 'x'`; of several containers, the one that ended is named. */
+function obituary(unit: Unit, { ended, container, limits, beside }: Running): string {
+  const how = ended ?? 'ended while no operator was watching: its exit code is unknown';
+  const memory = limits.outOfMemory() ? `, out of memory (limit ${container.resources.limits?.memory})` : '';
+  const words = beside.redact(lastWords(unit.folder, container.name, unit.record.attempt));
+  const which = unit.containers.length > 1 ? `container ${container.name} ` : '';
+  return `${which}${how}${memory}${words === '' ? '' : `: ${words}`}`;
+}
+
+export interface Cause {
+  message: string;
+  /** Something of it has ended by itself or never began; else all of it runs and is ended in an orderly way. */
+  crashed: boolean;
+}
+
+/** Takes the unit out of the traffic, ends what is left of it, and reports it dead. Never throws. */
+export function endUnit(host: Host, unit: Unit, { message, crashed }: Cause): Promise<void> {
+  unit.ending ??= (async () => {
+    const { record } = unit;
+    unit.watching.abort();
+    try {
+      record.ready = false;
+      record.message = message;
+      host.note(unit);
+      host.changed(unit);
+      await terminate(host, unit, { hooks: !crashed });
+      if (record.phase === 'stopping') return;
+      record.phase = 'dead';
+      record.diedAt = Date.now();
+      host.note(unit);
+      host.log('unit died', { resource: record.resource, unit: record.unit, message });
+      host.changed(unit);
+    } catch (error) {
+      lost(host, unit, error);
+    }
+  })();
+  return unit.ending;
+}
+
+/**
+ * Out of the router, until it has finished what it serves; the drain command and preStop; SIGTERM; SIGKILL. Each step may
+ * be the last that this operator takes: the next one begins again at the first, and no hook runs twice.
+ */
+export function stopUnit(host: Host, unit: Unit): Promise<void> {
+  const { record } = unit;
+  unit.stopping ??= (async () => {
+    const alive = record.phase !== 'dead';
+    record.phase = 'stopping';
+    record.stoppingAt ??= Date.now();
+    record.ready = false;
+    host.note(unit);
+    unit.watching.abort();
+    host.changed(unit);
+    try {
+      await Promise.all([unit.starting, unit.ending]);
+      await host.published(unit);
+      if (alive) await drained(host, unit, record.stoppingAt + graceMs(unit));
+      await terminate(host, unit, { hooks: true });
+      await forgetUnit(unit.folder);
+      host.gone(unit);
+    } catch (error) {
+      lost(host, unit, error);
+    }
+  })();
+  return unit.stopping;
+}
+
+function lost(host: Host, { record }: Unit, error: unknown): void {
+  if (error instanceof StaleEpoch) return;
+  record.message = (error as Error).message;
+  host.log('unit could not be ended', { resource: record.resource, unit: record.unit, message: record.message });
+}
+
+/** The record goes first: what is left after a crash is no unit. What it wrote stays, to be read. */
+async function forgetUnit(folder: string): Promise<void> {
+  await rm(join(folder, 'unit.json'), { force: true });
+  for (const name of await readdir(folder)) {
+    if (name !== 'logs') await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+async function drained(host: Host, unit: Unit, deadline: number): Promise<void> {
+  for (let wait = 10; Date.now() < deadline && unit.containers.some(runs); wait = Math.min(wait * 1.5, 250)) {
+    if ((await host.active(unit).catch(() => 1)) === 0) return;
+    await sleep(wait);
+  }
+}
+
+const markOf = ({ record }: Running): ProcessMark[] => (record.process === undefined ? [] : [record.process]);
+const runs = (running: Running) => running.ended === undefined && markOf(running).some(isRunning);
+
+/** Ends every process of the unit; resolves when none is left. */
+async function terminate(host: Host, unit: Unit, { hooks }: { hooks: boolean }): Promise<void> {
+  host.guard();
+  const deadline = Date.now() + graceMs(unit);
+  const seen = members(unit);
+  if (hooks && unit.containers.some(runs)) await runHooks(host, unit, deadline);
+  host.guard();
+  for (const mark of unit.containers.flatMap(markOf)) signal(mark, 'SIGTERM');
+  for (let wait = 5; unit.containers.some(runs) && Date.now() < deadline; wait = Math.min(wait * 2, 50)) {
+    await sleep(wait);
+  }
+  for (let wait = 5; ; wait = Math.min(wait * 2, 1000)) {
+    // A leader that ended in an orderly way may have left children whose environment says nothing: those were seen before.
+    const left = [...seen.filter(isRunning), ...members(unit)];
+    if (left.length === 0) break;
+    for (const mark of left) signal(mark, 'SIGKILL');
+    await sleep(wait);
+  }
+  for (const { limits } of unit.containers) limits.remove();
+}
+
+/** A leader whose end was seen by its parent a moment ago still lends its session's number to its children alone. */
+function members(unit: Unit): ProcessMark[] {
+  const own = unit.containers.filter((running) => running.ended !== undefined || runs(running));
+  return membersOf(
+    nameOf(unit),
+    own.flatMap(markOf).map(({ pid }) => pid),
+  );
+}
+
+async function runHooks(host: Host, unit: Unit, deadline: number): Promise<void> {
+  const { record } = unit;
+  if (record.preStopAt !== undefined) return;
+  record.preStopAt = Date.now();
+  host.note(unit);
+  await Promise.all(
+    unit.containers.filter(runs).map(async ({ container, image, beside }) => {
+      const { preStop } = container.lifecycle ?? {};
+      const left = () => Math.max(1, deadline - Date.now());
+      const answers = [
+        ...(image.drain === undefined ? [] : [await askCommand(image.drain, beside, left())]),
+        ...(preStop === undefined ? [] : [await ask(preStop, beside, left())]),
+      ];
+      for (const { pass, message } of answers) {
+        if (!pass) host.log('hook before stop failed', { unit: record.unit, container: container.name, message });
+      }
+    }),
+  );
+}

@@ -1,0 +1,115 @@
+/**
+ * What is remembered of one unit on disk. Replaced as a whole, so that a reader sees the one before or the one after.
+ *
+ * Nothing in it is a secret: values from a SecretSource are read again when they are needed.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import type { ResourceId, Runnable } from '../../manifest/resource.ts';
+import type { Instant, UnitPhase } from '../../plan/live.ts';
+import { resourceOf, unitFolder, unitsFolder } from './folders.ts';
+
+/** One process of a unit, known beyond doubt: a process id may be reused, but not within one boot with the same start. */
+export interface ProcessMark {
+  pid: number;
+  /** Clock ticks between the boot and the start of the process (`/proc/<pid>/stat`, field 22). */
+  start: number;
+}
+
+export interface ContainerRecord {
+  name: string;
+  /** The loopback port that stands for each declared `containerPort`; `0` is the port of a first container that declares none. */
+  ports: Record<string, number>;
+  process?: ProcessMark;
+  /** `begun` is written before the hook runs and never runs again. */
+  postStart?: 'begun' | 'done';
+}
+
+export interface UnitRecord {
+  resource: ResourceId;
+  unit: string;
+  revision: string;
+  version: string;
+  /** `''` where the record on the disk cannot be read. */
+  attempt: string;
+  restarts: number;
+  phase: UnitPhase;
+  /** The boot that the processes belong to. */
+  boot: string;
+  containers: ContainerRecord[];
+  ready: boolean;
+  readySince?: Instant;
+  startedAt: Instant;
+  /** Set before the first step of a stop: whoever finds it goes on stopping. */
+  stoppingAt?: Instant;
+  /** Set before the preStop hooks run: they never run twice. */
+  preStopAt?: Instant;
+  diedAt?: Instant;
+  message?: string;
+}
+
+const recordFile = (folder: string) => join(folder, 'unit.json');
+const runnableFile = (folder: string) => join(folder, 'runnable.json');
+
+/**
+ * Both writes are synchronous, so that no other step of the unit comes between them and the act that they announce.
+ *
+ * The beginning of an attempt is flushed to the disk: what it runs first, so that a record never lacks it.
+ */
+export function beginRecord(dataDir: string, record: UnitRecord, runnable: Runnable): void {
+  const folder = unitFolder(dataDir, record.resource, record.unit);
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  writeFileAtomic.sync(runnableFile(folder), JSON.stringify(runnable), { mode: 0o600 });
+  writeFileAtomic.sync(recordFile(folder), JSON.stringify(record), { mode: 0o600 });
+}
+
+/** Not flushed: what it adds is true only within this boot, and it outlives the operator without a flush. */
+export function saveRecord(dataDir: string, record: UnitRecord): void {
+  const folder = unitFolder(dataDir, record.resource, record.unit);
+  writeFileAtomic.sync(recordFile(folder), JSON.stringify(record), { mode: 0o600, fsync: false });
+}
+
+export interface FoundUnit {
+  resource: ResourceId;
+  unit: string;
+  /** Absent: what is on the disk cannot be read. */
+  record?: UnitRecord;
+  runnable?: Runnable;
+}
+
+/** Every unit that has a folder. One that was stopped leaves none; one that was never begun has no record and is left out. */
+export function readUnits(dataDir: string): FoundUnit[] {
+  return entries(unitsFolder(dataDir)).flatMap((name) => {
+    const resource = resourceOf(name);
+    return resource === undefined ? [] : readResource(dataDir, resource);
+  });
+}
+
+function readResource(dataDir: string, resource: ResourceId): FoundUnit[] {
+  return entries(join(unitsFolder(dataDir), resource.replace('/', '-'))).flatMap((unit) => {
+    const folder = unitFolder(dataDir, resource, unit);
+    if (!existsSync(recordFile(folder))) return [];
+    const record = readJson<UnitRecord>(recordFile(folder));
+    const runnable = readJson<Runnable>(runnableFile(folder));
+    const sound = record?.unit === unit && record.resource === resource && runnable !== undefined;
+    return [sound ? { resource, unit, record, runnable } : { resource, unit }];
+  });
+}
+
+function entries(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readJson<T>(path: string): T | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as T;
+  } catch {
+    return undefined;
+  }
+}

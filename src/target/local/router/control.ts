@@ -1,0 +1,88 @@
+/** The router's end of the control path. */
+import { chmod, rm, stat } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import type { ResourceId } from '../../../manifest/resource.ts';
+import type { Route } from './config.ts';
+import { save } from './store.ts';
+import type { Table } from './table.ts';
+import { type Call, type CallMessage, type Calls, dial, type Health, onMessage, SOCKET, send } from './wire.ts';
+
+export interface Control {
+  table: Table;
+  health: Health;
+  stop(): void;
+}
+
+type Handlers = { [C in Call]: (argument: Calls[C][0]) => Promise<Calls[C][1]> | Calls[C][1] };
+
+/**
+ * Listens in the working directory. False: another router of this folder runs already. A socket file that nobody listens on is replaced.
+ */
+export async function serveControl(control: Control): Promise<boolean> {
+  const twin = await dial('.');
+  if (twin !== undefined) {
+    twin.close();
+    return false;
+  }
+  const handlers = handlersOf(control);
+  const inode = await listen(handlers);
+  keepSocket(inode, handlers, control.stop);
+  return true;
+}
+
+function handlersOf({ table, health, stop }: Control): Handlers {
+  let writing: Promise<void> = Promise.resolve();
+  return {
+    health: () => health,
+    observe: () => table.config(),
+    stats: () => table.stats(),
+    async change(changes: Record<ResourceId, Route | null>) {
+      // In force first, as a backend that is gone should lose its traffic now; answered when a restart would find it, too.
+      table.change(changes);
+      writing = writing.catch(() => {}).then(() => save(table.config()));
+      await writing;
+      return null;
+    },
+    stop() {
+      setImmediate(stop);
+      return null;
+    },
+  };
+}
+
+async function listen(handlers: Handlers): Promise<number> {
+  await rm(SOCKET, { force: true });
+  const server: Server = createServer((socket) => {
+    socket.on('error', () => {});
+    onMessage<CallMessage>(socket, async ({ id, call, argument }) => {
+      try {
+        const handle = handlers[call] as (argument: unknown) => unknown;
+        send(socket, { id, answer: (await handle(argument)) ?? null });
+      } catch (error) {
+        send(socket, { id, error: `the router could not carry out ${call}: ${(error as Error).message}` });
+      }
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(SOCKET, resolve);
+  });
+  await chmod(SOCKET, 0o600);
+  return (await stat(SOCKET)).ino;
+}
+
+/**
+ * A router that cannot be told anything any more must not live on: it ends when its folder is gone or another router has taken its place there.
+ * Where only the socket file was removed it listens anew.
+ */
+function keepSocket(inode: number, handlers: Handlers, stop: () => void): void {
+  let mine = inode;
+  const look = async () => {
+    const there = await stat(SOCKET).catch(() => undefined);
+    if (there?.ino === mine) return;
+    const folder = await stat('.').catch(() => undefined);
+    if (there !== undefined || folder === undefined || folder.nlink === 0) stop();
+    else mine = await listen(handlers);
+  };
+  setInterval(() => look().catch(stop), 1000).unref();
+}

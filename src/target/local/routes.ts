@@ -1,0 +1,124 @@
+/** What the router is told about each resource: its host, its policy, and the ready units of each version. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { ResourceId } from '../../manifest/resource.ts';
+import type { TrafficPolicy } from '../../plan/live.ts';
+import { StaleEpoch } from '../ports.ts';
+import type { RouterClient } from './router/client.ts';
+import type { Backend, Route } from './router/config.ts';
+
+export interface Routes {
+  /** What the router really does; undefined: it routes nothing for the resource. */
+  traffic(resource: ResourceId): TrafficPolicy | undefined;
+  /** False while the router could not be told something, so that nobody knows what it does. */
+  known(resource: ResourceId): boolean;
+  serve(resource: ResourceId, host: string): Promise<void>;
+  route(resource: ResourceId, policy: TrafficPolicy | undefined): Promise<void>;
+  /**
+   * Resolves when the router runs with the units as they were when this was called, or later. A failure is tried again in the
+   * background.
+   */
+  publish(resource: ResourceId): Promise<void>;
+  /** The same, and resolves only when it has succeeded. */
+  insist(resource: ResourceId): Promise<void>;
+  forget(resource: ResourceId): Promise<void>;
+  /** Every resource that the router knows of this target. */
+  resources(): ResourceId[];
+  close(): void;
+}
+
+interface Wanted {
+  host: string;
+  policy?: TrafficPolicy;
+}
+
+export interface RoutesOptions {
+  router: RouterClient;
+  backends(resource: ResourceId): Record<string, Backend[]>;
+  /** Throws StaleEpoch when a later operator has taken over. */
+  guard(): void;
+  /** The router runs with something new for the resource. */
+  changed(resource: ResourceId): void;
+  log(message: string, details: Record<string, unknown>): void;
+}
+
+const RETRY_MS = 500;
+
+/** Goes on from what the router runs with: its configuration outlives the operator. */
+export async function openRoutes({ router, backends, guard, changed, log }: RoutesOptions): Promise<Routes> {
+  const running = new Map(Object.entries((await router.observe()).routes) as [ResourceId, Route][]);
+  const wanted = new Map<ResourceId, Wanted>([...running].map(([resource, route]) => [resource, remembered(route)]));
+  const unknown = new Set<ResourceId>();
+  const next = new Map<ResourceId, Promise<void>>();
+  const last = new Map<ResourceId, Promise<void>>();
+  const closing = new AbortController();
+
+  const apply = async (resource: ResourceId): Promise<void> => {
+    const want = wanted.get(resource);
+    const route = want && { ...want, versions: backends(resource) };
+    if (closing.signal.aborted || isDeepStrictEqual(route, running.get(resource))) return;
+    guard();
+    try {
+      await router.set(resource, route);
+    } catch (error) {
+      unknown.add(resource);
+      log('router could not be told', { resource, message: (error as Error).message });
+      sleep(RETRY_MS, undefined, { signal: closing.signal })
+        .then(() => publish(resource))
+        .catch(() => {});
+      throw error;
+    }
+    if (route === undefined) running.delete(resource);
+    else running.set(resource, route);
+    unknown.delete(resource);
+    changed(resource);
+  };
+
+  /** One change at a time for a resource; all that is asked for meanwhile is one next change. */
+  const publish = (resource: ResourceId): Promise<void> => {
+    const waiting = next.get(resource);
+    if (waiting !== undefined) return waiting;
+    const turn = (last.get(resource) ?? Promise.resolve()).then(() => {
+      next.delete(resource);
+      return apply(resource);
+    });
+    next.set(resource, turn);
+    const settled = turn.catch(() => {});
+    last.set(resource, settled);
+    return turn;
+  };
+
+  return {
+    traffic: (resource) => running.get(resource)?.policy,
+    known: (resource) => !unknown.has(resource),
+    serve(resource, host) {
+      wanted.set(resource, { ...wanted.get(resource), host });
+      return publish(resource);
+    },
+    async route(resource, policy) {
+      const { host } = wanted.get(resource) ?? {};
+      if (host === undefined) throw new Error(`${resource} has no host yet, so nothing can be routed to it`);
+      wanted.set(resource, { host, ...(policy === undefined ? {} : { policy }) });
+      await publish(resource);
+    },
+    publish,
+    async insist(resource) {
+      while (!closing.signal.aborted) {
+        try {
+          return await publish(resource);
+        } catch (error) {
+          if (error instanceof StaleEpoch) throw error;
+          await sleep(RETRY_MS, undefined, { signal: closing.signal });
+        }
+      }
+    },
+    forget(resource) {
+      wanted.delete(resource);
+      return publish(resource);
+    },
+    resources: () => [...running.keys()],
+    close: () => closing.abort(),
+  };
+}
+
+const remembered = ({ host, policy }: Route): Wanted => ({ host, ...(policy === undefined ? {} : { policy }) });

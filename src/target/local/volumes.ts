@@ -1,0 +1,218 @@
+/**
+ * Volumes and working directories as folders.
+ *
+ * Processes of this target share the machine's file system, so nothing can be mounted at an absolute path. Instead every
+ * container has a working directory of its own, made anew for each attempt, that stands for the root of its container: it
+ * holds a link to every entry of the image, and `mountPath: /data` is `./data` in it, over whatever the image has there.
+ * `SLUICE_MOUNT_<VOLUME>` holds the absolute path of the volume's folder. Log files that a container declares are links too,
+ * to files that outlive the attempt.
+ */
+import { appendFile, lstat, mkdir, readdir, readlink, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { dirname, join, normalize } from 'node:path';
+import type { Container, KeyToPath, ResourceId, Runnable, Volume } from '../../manifest/resource.ts';
+import { attemptVolumes, logsFolder, volumesFolder, workFolder } from './folders.ts';
+import { giveTo, type User } from './user.ts';
+import type { Surroundings } from './variables.ts';
+
+export interface VolumePlace {
+  dataDir: string;
+  resource: ResourceId;
+  unit: string;
+  /** The unit's folder. */
+  folder: string;
+  user: User | undefined;
+  secrets: Surroundings['secrets'];
+}
+
+/** Where each volume of the template lies, whether it is there already or not. */
+export const volumeFolders = (place: Omit<VolumePlace, 'secrets'>, runnable: Runnable): Map<string, string> =>
+  new Map(runnable.template.spec.volumes.map((volume) => [volume.name, volumeFolder(place, volume)]));
+
+/** Makes every volume of the template ready for a new attempt. Disks and files keep what is in them. */
+export async function prepareVolumes(place: VolumePlace, runnable: Runnable): Promise<void> {
+  await rm(join(place.folder, 'run'), { recursive: true, force: true });
+  await mkdir(attemptVolumes(place.folder), { recursive: true, mode: 0o755 });
+  for (const volume of runnable.template.spec.volumes) {
+    const folder = volumeFolder(place, volume);
+    const secret = 'secret' in volume;
+    await mkdir(folder, { recursive: true, mode: secret ? 0o700 : 0o755 });
+    await giveTo(place.user, folder);
+    if ('configMap' in volume) await writeConfigMap(place, volume, runnable, folder);
+    if (secret) await writeSecret(place, volume, folder);
+  }
+}
+
+function volumeFolder({ dataDir, resource, unit, folder }: Omit<VolumePlace, 'secrets'>, volume: Volume): string {
+  if ('disk' in volume) return join(volumesFolder(dataDir, resource), 'disk', volume.name, unit);
+  if ('file' in volume) return join(volumesFolder(dataDir, resource), 'file', volume.name);
+  return join(attemptVolumes(folder), volume.name);
+}
+
+async function writeConfigMap(
+  place: VolumePlace,
+  volume: Extract<Volume, { configMap: object }>,
+  { configMaps }: Runnable,
+  folder: string,
+): Promise<void> {
+  const { name, items, optional = false } = volume.configMap;
+  const found = configMaps[name];
+  if (found === undefined && !optional) throw new Error(`volume ${volume.name}: ConfigMap ${name} does not exist`);
+  const binary = Object.entries(found?.binaryData ?? {}).map(([key, text]) => [key, Buffer.from(text, 'base64')]);
+  const content = { ...found?.data, ...Object.fromEntries(binary) } as Record<string, string | Buffer>;
+  await writeKeys(place, { folder, content, items, optional, what: `ConfigMap ${name}`, mode: 0o644 });
+}
+
+async function writeSecret(
+  place: VolumePlace,
+  volume: Extract<Volume, { secret: object }>,
+  folder: string,
+): Promise<void> {
+  const { secretName, items, optional = false } = volume.secret;
+  const content = place.secrets.get(secretName);
+  if (content === undefined && !optional) throw new Error(`volume ${volume.name}: Secret ${secretName} does not exist`);
+  await writeKeys(place, {
+    folder,
+    content: content ?? {},
+    items,
+    optional,
+    what: `Secret ${secretName}`,
+    mode: 0o600,
+  });
+}
+
+interface Keys {
+  folder: string;
+  content: Record<string, string | Buffer>;
+  items: KeyToPath[] | undefined;
+  optional: boolean;
+  what: string;
+  mode: number;
+}
+
+async function writeKeys({ user }: VolumePlace, { folder, content, items, optional, what, mode }: Keys): Promise<void> {
+  for (const { key, path } of items ?? Object.keys(content).map((name) => ({ key: name, path: name }))) {
+    const value = content[key];
+    if (value === undefined) {
+      if (optional) continue;
+      throw new Error(`${what} has no key ${key}`);
+    }
+    const segments = below(path);
+    let parent = folder;
+    for (const segment of segments.slice(0, -1)) {
+      parent = join(parent, segment);
+      await mkdir(parent, { recursive: true, mode: mode === 0o600 ? 0o700 : 0o755 });
+      await giveTo(user, parent);
+    }
+    const file = join(parent, segments.at(-1) ?? '');
+    await writeFile(file, value, { mode, flag: 'wx' });
+    await giveTo(user, file);
+  }
+}
+
+export interface Mount {
+  volume: string;
+  /** What is behind it: the volume's folder, or what `subPath` names in it. */
+  folder: string;
+  /** Its place in the working directory. */
+  path: string;
+}
+
+export function mountsOf(container: Container, volumes: Map<string, string>): Mount[] {
+  return container.volumeMounts.map(({ name, mountPath, subPath }) => {
+    const volume = volumes.get(name);
+    if (volume === undefined)
+      throw new Error(`container ${container.name} mounts volume ${name}, which is not declared`);
+    return { volume: name, folder: subPath === undefined ? volume : join(volume, ...below(subPath)), path: mountPath };
+  });
+}
+
+/** Makes the working directory of a container: the image's entries, its mounts over them, its log files. Returns its path. */
+export async function prepareWorkFolder(
+  unit: string,
+  container: Container,
+  image: string,
+  mounts: Mount[],
+  user: User | undefined,
+): Promise<string> {
+  const work = workFolder(unit, container.name);
+  await mkdir(work, { recursive: true, mode: 0o755 });
+  await giveTo(user, work);
+  await linkEntries(image, work);
+  // Outer mounts first, so that an inner one is seen to lie inside.
+  for (const { path, folder } of [...mounts].sort((a, b) => below(a.path).length - below(b.path).length)) {
+    if (!(await exists(folder))) {
+      await mkdir(folder, { recursive: true, mode: 0o755 });
+      await giveTo(user, folder);
+    }
+    await place({ work, path, target: folder, image, user });
+  }
+  for (const { path } of container.logs) {
+    const target = logFile(unit, container.name, path);
+    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await appendFile(target, '');
+    await giveTo(user, target);
+    await place({ work, path, target, image, user });
+  }
+  return work;
+}
+
+/** Where a declared log file really lies, e.g. `logs/main/var%2Flog%2Fapp.log`. */
+export const logFile = (unit: string, container: string, path: string) =>
+  join(logsFolder(unit, container), encodeURIComponent(below(path).join('/')));
+
+async function linkEntries(from: string, to: string): Promise<void> {
+  for (const name of await readdir(from)) await symlink(join(from, name), join(to, name));
+}
+
+interface Placing {
+  work: string;
+  path: string;
+  target: string;
+  image: string;
+  user: User | undefined;
+}
+
+/** Puts a link to `target` at `path`, over what the image has there. A linked folder on the way becomes a folder of links. */
+async function place({ work, path, target, image, user }: Placing): Promise<void> {
+  const segments = below(path);
+  const name = segments.pop();
+  if (name === undefined) throw new Error(`${path} is the whole of the working directory; give it a folder below`);
+  let parent = work;
+  for (const segment of segments) {
+    parent = join(parent, segment);
+    const linked = await linkTarget(parent);
+    if (linked !== undefined) {
+      const folder = linked.startsWith(`${image}/`) && (await stat(linked)).isDirectory();
+      if (!folder) throw new Error(`${path} lies inside another mount or below a file; give it a folder of its own`);
+      await unlink(parent);
+    }
+    await mkdir(parent, { recursive: true, mode: 0o755 });
+    await giveTo(user, parent);
+    if (linked !== undefined) await linkEntries(linked, parent);
+  }
+  const link = join(parent, name);
+  const linked = await linkTarget(link);
+  if (linked?.startsWith(`${image}/`)) await unlink(link);
+  else if (linked !== undefined || (await exists(link))) throw new Error(`two mounts or log files meet at ${path}`);
+  await symlink(target, link);
+}
+
+async function linkTarget(path: string): Promise<string | undefined> {
+  return readlink(path).catch(() => undefined);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** `/var//log/` is `['var', 'log']`. Throws where the path climbs out. */
+function below(path: string): string[] {
+  const segments = normalize(path)
+    .split('/')
+    .filter((segment) => segment !== '' && segment !== '.');
+  if (segments.includes('..')) throw new Error(`${path} leaves its folder; write it without ..`);
+  return segments;
+}

@@ -1,0 +1,212 @@
+/** Watches the processes of a unit: whether they run, whether its sockets are its own, what its probes say. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Probe } from '../../manifest/resource.ts';
+import { StaleEpoch } from '../ports.ts';
+import { endUnit, processEnded } from './end.ts';
+import { type Answer, ask, askPort } from './handler.ts';
+import { keepWithin, logFilesOf } from './logs.ts';
+import { mainPort } from './ports.ts';
+import { isRunning, listenersOn, membersOf, socketsOf, userOf } from './processes.ts';
+import { type Host, nameOf, type Running, servedPort, type Unit } from './unit.ts';
+
+/** A process that serves nothing is taken for started when it has lived so long. */
+const LIVED_MS = 1000;
+/** How often it is asked whether a process that somebody else started still runs. */
+const ALIVE_MS = 250;
+
+/** Until `unit.watching` is aborted. */
+export function watchUnit(host: Host, unit: Unit): void {
+  const { signal } = unit.watching;
+  const files = unit.containers.flatMap(({ container }) => logFilesOf(unit.folder, container));
+  const stopRotating = keepWithin(files, (error) => {
+    host.log('log cannot be cut back', { unit: unit.record.unit, message: error.message });
+  });
+  signal.addEventListener('abort', stopRotating, { once: true });
+  for (const running of unit.containers) {
+    for (const task of [watchAlive, watchSocket, watchProbes, watchLived]) {
+      task(host, unit, running).catch((error) => {
+        if (signal.aborted || error instanceof StaleEpoch) return;
+        void endUnit(host, unit, { message: `could not be watched: ${error.message}`, crashed: false });
+      });
+    }
+  }
+  judge(host, unit);
+}
+
+/** Ready when every container is, and the socket that the router would send to is the unit's own. */
+function judge(host: Host, unit: Unit): void {
+  if (unit.watching.signal.aborted) return;
+  const { record } = unit;
+  const [first] = unit.containers;
+  const served = first === undefined || first.container.ports.length === 0 || first.listening;
+  const ready = served && unit.containers.every(({ started, passing }) => started && passing);
+  const route = `${ready} ${servedPort(unit)}`;
+  if (judged.get(unit) === route && ready === record.ready) return;
+  judged.set(unit, route);
+  if (ready !== record.ready) {
+    record.ready = ready;
+    delete record.readySince;
+    if (ready) {
+      record.readySince = Date.now();
+      record.phase = 'running';
+      delete record.message;
+    }
+    host.note(unit);
+  }
+  host.changed(unit);
+}
+
+/** What was last told about each unit: its readiness and where it serves. */
+const judged = new WeakMap<Unit, string>();
+
+/** The end of a process that this operator started is seen at once; of one that it found, by looking. */
+async function watchAlive(host: Host, unit: Unit, running: Running): Promise<void> {
+  const { signal } = unit.watching;
+  while (running.record.process !== undefined && isRunning(running.record.process)) {
+    await sleep(ALIVE_MS, undefined, { signal });
+  }
+  // Where this operator is the parent, the event comes with the exit code, a moment later.
+  await sleep(ALIVE_MS, undefined, { signal });
+  processEnded(host, unit, running);
+}
+
+async function watchLived(host: Host, unit: Unit, running: Running): Promise<void> {
+  const { container } = running;
+  if (container.readinessProbe !== undefined || container.ports.length > 0) return;
+  const left = unit.record.startedAt + LIVED_MS - Date.now();
+  if (left > 0 && !unit.record.ready) await sleep(left, undefined, { signal: unit.watching.signal });
+  running.passing = true;
+  judge(host, unit);
+}
+
+/** Soon after the start often, later seldom: so a start is noticed within 2.5 % of the time that it took. */
+function soon(since: number, least = 15): number {
+  return Math.min(1000, Math.max(least, (Date.now() - since) * 0.025));
+}
+
+/** Looks until the main port is held by a socket of the container's own. */
+async function watchSocket(host: Host, unit: Unit, running: Running): Promise<void> {
+  const port = mainPort(running.container, running.record.ports);
+  if (port === undefined) return;
+  const { signal } = unit.watching;
+  while (!running.listening) {
+    const holder = await holderOf(unit, running, port);
+    if (signal.aborted) return;
+    if (holder === 'other') {
+      if (running.container.ports.length === 0) return;
+      await endUnit(host, unit, { message: `port ${port} is held by another process`, crashed: false });
+      return;
+    }
+    running.listening = holder === 'own';
+    if (!running.listening) await sleep(soon(unit.record.startedAt), undefined, { signal });
+  }
+  if (running.container.readinessProbe === undefined) running.passing = true;
+  judge(host, unit);
+}
+
+/** Whose socket listens on a loopback port: looked at twice before another process is blamed, since processes come and go. */
+export async function holderOf(unit: Unit, running: Running, port: number): Promise<'nobody' | 'own' | 'other'> {
+  for (let look = 0; look < 2; look++) {
+    if (look > 0) await sleep(50);
+    if (!(await askPort(port, 1000)).pass) return 'nobody';
+    if (holds(unit, running, port)) return 'own';
+  }
+  return listenersOn(port).length === 0 ? 'nobody' : 'other';
+}
+
+function holds(unit: Unit, { record }: Running, port: number): boolean {
+  const listeners = listenersOn(port);
+  const { pid } = record.process ?? {};
+  if (pid === undefined || listeners.length === 0) return false;
+  const holding = (sockets: Set<string> | undefined) => listeners.some(({ inode }) => sockets?.has(inode));
+  const own = socketsOf(pid);
+  // A program with privileges of its own may not be looked into: then its user must do.
+  if (own === undefined) return listeners.some(({ uid }) => uid === userOf(pid));
+  return holding(own) || membersOf(nameOf(unit), [pid]).some((member) => holding(socketsOf(member.pid)));
+}
+
+/** The startup probe gates the others; readiness waits for the socket besides. */
+async function watchProbes(host: Host, unit: Unit, running: Running): Promise<void> {
+  const { startupProbe, readinessProbe, livenessProbe } = running.container;
+  if (startupProbe !== undefined && !running.started) {
+    if (!(await startedUp(host, unit, running, startupProbe))) return;
+    running.started = true;
+    judge(host, unit);
+  }
+  await Promise.all([
+    readinessProbe === undefined ? undefined : watchReadiness(host, unit, running, readinessProbe),
+    livenessProbe === undefined ? undefined : watchLiveness(host, unit, running, livenessProbe),
+  ]);
+}
+
+const askProbe = (probe: Probe, { beside }: Running): Promise<Answer> =>
+  ask(probe, beside, probe.timeoutSeconds * 1000);
+
+/** The wait before the first question: what is left of the declared delay. */
+async function delayed(unit: Unit, probe: Probe): Promise<void> {
+  const left = unit.record.startedAt + probe.initialDelaySeconds * 1000 - Date.now();
+  if (left > 0) await sleep(left, undefined, { signal: unit.watching.signal });
+}
+
+/** A command costs a process each time. */
+const leastPause = (probe: Probe) => ('exec' in probe ? 200 : 15);
+
+/** Asked often, so that a success is seen early; it has failed when its periods are over: `failureThreshold × periodSeconds`. */
+async function startedUp(host: Host, unit: Unit, running: Running, probe: Probe): Promise<boolean> {
+  const { signal } = unit.watching;
+  await delayed(unit, probe);
+  const since = Date.now();
+  const deadline = since + probe.failureThreshold * probe.periodSeconds * 1000;
+  let successes = 0;
+  for (;;) {
+    const { pass, message } = await askProbe(probe, running);
+    if (signal.aborted) return false;
+    successes = pass ? successes + 1 : 0;
+    if (successes >= probe.successThreshold) return true;
+    if (Date.now() >= deadline) {
+      await endUnit(host, unit, { message: `startup probe failed: ${message}`, crashed: false });
+      return false;
+    }
+    const period = pass
+      ? probe.periodSeconds * 1000
+      : Math.min(probe.periodSeconds * 1000, soon(since, leastPause(probe)));
+    await sleep(Math.min(period, Math.max(1, deadline - Date.now())), undefined, { signal });
+  }
+}
+
+/** Until it has first passed it is asked often; from then on as declared, and thresholds count. */
+async function watchReadiness(host: Host, unit: Unit, running: Running, probe: Probe): Promise<void> {
+  const { signal } = unit.watching;
+  await delayed(unit, probe);
+  const since = Date.now();
+  let streak = { pass: running.passing, count: 0 };
+  for (;;) {
+    const { pass, message } = await askProbe(probe, running);
+    if (signal.aborted) return;
+    streak = { pass, count: streak.pass === pass ? streak.count + 1 : 1 };
+    if (pass !== running.passing && streak.count >= (pass ? probe.successThreshold : probe.failureThreshold)) {
+      running.passing = pass;
+      if (!pass) unit.record.message = `not ready: ${message}`;
+      judge(host, unit);
+    }
+    const first = !pass && unit.record.phase === 'starting';
+    if (first) unit.record.message = `not ready yet: ${message}`;
+    const period = probe.periodSeconds * 1000;
+    await sleep(first ? Math.min(period, soon(since, leastPause(probe))) : period, undefined, { signal });
+  }
+}
+
+async function watchLiveness(host: Host, unit: Unit, running: Running, probe: Probe): Promise<void> {
+  const { signal } = unit.watching;
+  await delayed(unit, probe);
+  for (let failures = 0; ; ) {
+    const { pass, message } = await askProbe(probe, running);
+    if (signal.aborted) return;
+    failures = pass ? 0 : failures + 1;
+    if (failures >= probe.failureThreshold) {
+      await endUnit(host, unit, { message: `liveness probe failed: ${message}`, crashed: false });
+      return;
+    }
+    await sleep(probe.periodSeconds * 1000, undefined, { signal });
+  }
+}

@@ -1,0 +1,235 @@
+/** The real thing from outside: a repository, the operator as a process, requests through its router. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+export interface Place {
+  root: string;
+  repo: string;
+  state: string;
+  data: string;
+  port: number;
+}
+
+/** A new repository with one commit of `files`, and folders of its own for everything else. */
+export async function place(files: Record<string, string>): Promise<Place> {
+  const root = mkdtempSync(join(tmpdir(), 'sluice-e2e-'));
+  const repo = join(root, 'config');
+  mkdirSync(repo);
+  git(repo, 'init', '-q', '-b', 'main');
+  git(repo, 'config', 'user.name', 'Tester');
+  git(repo, 'config', 'user.email', 'tester@localhost');
+  const made = { root, repo, state: join(root, 'state'), data: join(root, 'data'), port: await freePort() };
+  commit(made, files, 'first');
+  return made;
+}
+
+export function git(cwd: string, ...args: string[]): string {
+  return execFileSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+}
+
+/** Writes files (an empty text deletes) and commits them; returns the commit. */
+export function commit({ repo }: Place, files: Record<string, string>, message: string): string {
+  for (const [path, text] of Object.entries(files)) {
+    const file = join(repo, path);
+    mkdirSync(dirname(file), { recursive: true });
+    if (text === '') rmSync(file);
+    else writeFileSync(file, text);
+  }
+  git(repo, 'add', '-A');
+  git(repo, 'commit', '-q', '-m', message);
+  return git(repo, 'rev-parse', 'HEAD');
+}
+
+export interface Running {
+  process: ChildProcess;
+  output(): string;
+  exit: Promise<number | null>;
+}
+
+export function operator(at: Place, ...more: string[]): Running {
+  const args = [
+    'run',
+    '--repo',
+    at.repo,
+    '--state-dir',
+    at.state,
+    '--data-dir',
+    at.data,
+    '--router',
+    `127.0.0.1:${at.port}`,
+  ];
+  return cli([...args, '--interval', '1s', ...more], at.repo);
+}
+
+export function cli(args: string[], cwd: string): Running {
+  const child = spawn(process.execPath, [CLI, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  const collect = (chunk: Buffer) => {
+    output += chunk.toString();
+  };
+  child.stdout.on('data', collect);
+  child.stderr.on('data', collect);
+  return { process: child, output: () => output, exit: new Promise((resolve) => child.once('close', resolve)) };
+}
+
+/** Ends the operator, every unit and the router, and removes everything. */
+export async function clean(at: Place, running?: Running): Promise<void> {
+  running?.process.kill('SIGKILL');
+  await running?.exit;
+  for (const pid of pidsBelow(at.root)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {}
+  }
+  rmSync(at.root, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Processes whose command line or environment names the folder: units and routers of this place. */
+function pidsBelow(root: string): number[] {
+  const found = execFileSync(
+    'sh',
+    ['-c', 'grep -lsF -- "$0" /proc/[0-9]*/cmdline /proc/[0-9]*/environ || true', root],
+    { encoding: 'utf8' },
+  );
+  return [...new Set(found.split('\n').flatMap((line) => line.match(/^\/proc\/(\d+)\//)?.[1] ?? []))]
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a status file as anybody reads it
+export type Status = any;
+
+export function status({ repo }: Place, id: string): Status {
+  const [kind = '', name = ''] = id.split('/');
+  try {
+    return parse(git(repo, 'show', `refs/heads/sluice/status:status/${kind.toLowerCase()}/${name}.yaml`));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Waits for a condition; says what was seen last when it does not come. */
+export async function until<T>(what: string, look: () => T | Promise<T>, seconds = 30): Promise<NonNullable<T>> {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
+    await sleep(50);
+  }
+}
+
+export function settled(at: Place, id: string, rollout: number, seconds = 30): Promise<Status> {
+  return until(
+    `${id} rollout ${rollout} Succeeded`,
+    () => {
+      const now = status(at, id);
+      return now?.rollout?.id === rollout && now.rollout.phase === 'Succeeded' && now.health === 'Healthy'
+        ? now
+        : undefined;
+    },
+    seconds,
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}; last seen: ${JSON.stringify(status(at, id), null, 1)}`);
+  });
+}
+
+export interface Answer {
+  status: number;
+  body: string;
+}
+
+export function get({ port }: Place, host: string, path = '/'): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ host: '127.0.0.1', port, path, headers: { host }, agent: false }, (response) => {
+      let body = '';
+      response.on('data', (chunk: Buffer) => {
+        body += chunk.toString();
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+  });
+}
+
+/** Asks one request after another until it is told to stop; every answer but 200 is a loss. */
+export function load(
+  at: Place,
+  host: string,
+): { stop(): Promise<{ sent: number; lost: string[]; bodies: Map<string, number> }> } {
+  const lost: string[] = [];
+  const bodies = new Map<string, number>();
+  let sent = 0;
+  let going = true;
+  const worker = async () => {
+    while (going) {
+      sent++;
+      const answer = await get(at, host).catch((error: Error) => ({ status: 0, body: error.message }));
+      if (answer.status === 200) bodies.set(answer.body, (bodies.get(answer.body) ?? 0) + 1);
+      else lost.push(`${answer.status} ${answer.body}`);
+    }
+  };
+  const workers = [worker(), worker(), worker(), worker()];
+  return {
+    async stop() {
+      going = false;
+      await Promise.all(workers);
+      return { sent, lost, bodies };
+    },
+  };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** An image whose server answers with its version; ready `delay` ms after it starts. */
+export function image(name: string, version: string, delay = 0): Record<string, string> {
+  return {
+    [`images/${name}/${version}/image.yaml`]: 'command: [node, server.js]\n',
+    [`images/${name}/${version}/server.js`]: `
+const http = require('node:http');
+const server = http.createServer((request, response) => {
+  if (request.url === '/slow') setTimeout(() => response.end('${version}'), 300);
+  else response.end('${version}');
+});
+setTimeout(() => server.listen(process.env.PORT, '127.0.0.1'), ${delay});
+process.on('SIGTERM', () => server.close(() => process.exit(0)));
+`,
+  };
+}
+
+export const workload = (name: string, tag: string, replicas = 2, more = ''): string => `apiVersion: sluice/v1
+kind: Workload
+metadata: {name: ${name}}
+spec:
+  replicas: ${replicas}
+${more}  template:
+    spec:
+      containers:
+        - {name: web, image: "${tag}", ports: [{containerPort: 8080}]}
+`;
+
+export const service = (name: string, tag: string, more = ''): string => `apiVersion: sluice/v1
+kind: Service
+metadata: {name: ${name}}
+spec:
+${more}  template:
+    spec:
+      containers:
+        - {name: web, image: "${tag}", ports: [{containerPort: 8080}]}
+`;

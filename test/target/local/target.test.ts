@@ -1,0 +1,312 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { openLocalTarget } from '../../../src/target/local/target.ts';
+import {
+  container,
+  dead,
+  get,
+  live,
+  never,
+  place,
+  processesWith,
+  ready,
+  runnable,
+  start,
+  stop,
+  told,
+  unitOf,
+  unitWhere,
+  until,
+  WEB,
+} from './fixtures.ts';
+
+const gone = (pid: number) => {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') ');
+  } catch {
+    return true;
+  }
+};
+
+t.test('a server is started, found ready, routed to, found again by the next operator, and stopped', async (t) => {
+  const here = place(t);
+  const first = await here.open();
+  await first.serve(WEB, 'web.localhost');
+  const attempt = await start(first, 'web-1', runnable());
+  t.match(await unitOf(first, 'web-1'), { phase: 'starting', ready: false, attempt });
+  const seen = await unitWhere(first, 'web-1', ready);
+  t.match(seen, { phase: 'running', restarts: 0, revision: 'aaaaaaaaaa', version: '' });
+  const { pid, env } = await told(seen.address);
+  t.equal(env.SLUICE_ATTEMPT, attempt);
+  await until(() => here.router.config.routes[WEB]?.versions['']?.length === 1);
+  const tellings = here.router.told.length;
+  await first.close();
+
+  const second = await here.open();
+  const again = await unitOf(second, 'web-1');
+  t.strictSame(again, seen, 'the same unit, still ready');
+  t.equal((await told(again?.address)).pid, pid, 'the same process');
+  t.equal(here.router.told.length, tellings, 'the router was told nothing anew');
+  t.strictSame(await second.resources(), [WEB]);
+  await stop(second, 'web-1');
+  t.match(await unitOf(second, 'web-1'), { phase: 'stopping', ready: false });
+  await until(async () => (await unitOf(second, 'web-1')) === undefined);
+  t.ok(gone(pid));
+  t.notOk(existsSync(join(here.folder('web-1'), 'unit.json')));
+  await until(() => here.router.config.routes[WEB]?.versions[''] === undefined);
+});
+
+t.test('acts are idempotent by attempt, and only what is dead is started over', async (t) => {
+  const here = place(t);
+  const driver = await here.open();
+  const runs = runnable();
+  const action = {
+    kind: 'start',
+    unit: 'web-1',
+    revision: 'aaaaaaaaaa',
+    version: '',
+    attempt: 'a',
+    restarts: 0,
+  } as const;
+  await Promise.all([driver.start(WEB, action, runs, never), driver.start(WEB, action, runs, never)]);
+  const { address } = await unitWhere(driver, 'web-1', ready);
+  await driver.start(WEB, action, runs, never);
+  t.equal((await unitOf(driver, 'web-1'))?.address, address);
+  await t.rejects(driver.start(WEB, { ...action, attempt: 'b' }, runs, never), { message: /web-1 that is running/ });
+  await driver.start(WEB, { kind: 'stop', unit: 'web-1', attempt: 'older' }, undefined, never);
+  t.match(await unitOf(driver, 'web-1'), { phase: 'running', ready: true }, 'a stop of another attempt is not meant');
+
+  await get(address, '/exit').catch(() => {});
+  const died = await unitWhere(driver, 'web-1', dead);
+  t.match(died, { ready: false, message: /^exited with code 3/, attempt: 'a' });
+  t.type(died.diedAt, 'number');
+  await driver.start(WEB, { ...action, attempt: 'b', restarts: 1 }, runs, never);
+  t.match(await unitWhere(driver, 'web-1', ready), { attempt: 'b', restarts: 1 });
+  t.equal((await live(driver)).units.length, 1);
+});
+
+t.test('subscribers hear of each change; what was forgotten leaves nothing behind', async (t) => {
+  const here = place(t);
+  const driver = await here.open();
+  const heard: string[] = [];
+  const unsubscribe = driver.subscribe((resource) => heard.push(resource));
+  t.strictSame(await live(driver), { ...(await live(driver)), complete: true, units: [] });
+  await t.rejects(
+    driver.start(WEB, { kind: 'route', policy: { kind: 'percent', weights: { '': 100 } } }, undefined, never),
+  );
+  await driver.serve(WEB, 'web.localhost');
+  const runs = runnable({ volumes: [{ name: 'data', disk: { size: '1Mi' } }], containers: [container()] });
+  await start(driver, 'web-1', runs);
+  await unitWhere(driver, 'web-1', ready);
+  const policy = { kind: 'percent', weights: { '': 100 } } as const;
+  await driver.start(WEB, { kind: 'route', policy }, undefined, never);
+  t.strictSame((await live(driver)).traffic, policy);
+  t.match(here.router.config.routes[WEB], { host: 'web.localhost', policy });
+  t.ok(heard.length >= 3 && heard.every((resource) => resource === WEB));
+  unsubscribe();
+  await t.rejects(driver.start(WEB, { kind: 'forget' }, undefined, never), { message: /still has web-1/ });
+  const disk = join(here.dataDir, 'volumes/Workload-web/disk/data/web-1');
+  t.ok(existsSync(disk));
+  await stop(driver, 'web-1');
+  await until(async () => (await live(driver)).units.length === 0);
+  t.ok(existsSync(disk), 'a disk outlives its unit');
+  await driver.start(WEB, { kind: 'forget' }, undefined, never);
+  t.strictSame(await driver.resources(), []);
+  t.notOk(existsSync(disk));
+  t.notOk(existsSync(join(here.folder('web-1'), '..')));
+  t.strictSame(here.router.config.routes, {});
+});
+
+t.test('a router that cannot be told: what is live is not known, a stop waits, and it is told later', async (t) => {
+  const here = place(t);
+  const driver = await here.open();
+  await driver.serve(WEB, 'web.localhost');
+  await start(driver, 'web-1', runnable());
+  const { address } = await unitWhere(driver, 'web-1', ready);
+  await until(() => here.router.config.routes[WEB]?.versions['']?.length === 1);
+  here.router.broken = true;
+  await stop(driver, 'web-1');
+  await until(async () => !(await live(driver)).complete);
+  t.equal((await get(address)).status, 200, 'it serves until the router has let go of it');
+  here.router.broken = false;
+  await until(async () => (await live(driver)).units.length === 0);
+  t.ok((await live(driver)).complete);
+});
+
+t.test('an operator that was killed at any moment of a start', async (t) => {
+  const moments = {
+    'after it was ready': { ready: true, phase: 'running' },
+    'before its record': { phase: /starting|running/ },
+    'before the spawn': { phase: 'dead', message: /stopped before it had started/ },
+  };
+  for (const [moment, expected] of Object.entries(moments)) {
+    await t.test(moment, async (t) => {
+      const here = place(t);
+      const script = join(import.meta.dirname, 'killed-operator.js');
+      const child = spawn(process.execPath, [script, here.dataDir, here.images, moment], { stdio: 'inherit' });
+      const [, signal] = await once(child, 'exit');
+      t.equal(signal, 'SIGKILL');
+      const driver = await here.open({ epoch: 2 });
+      t.match(await unitOf(driver, 'web-1'), expected);
+      if (expected.phase === 'dead') return;
+      const { address } = await unitWhere(driver, 'web-1', ready);
+      const { pid } = await told(address);
+      t.equal(here.record('web-1').containers[0]?.process?.pid, pid);
+      t.strictSame(processesWith(`SLUICE_FOLDER=${here.dataDir}/`), [pid], 'one process, not two');
+      await get(address, '/exit').catch(() => {});
+      t.match(await unitWhere(driver, 'web-1', dead), { message: /ended while no operator|exit code is unknown/ });
+    });
+  }
+});
+
+t.test('a process id that belongs to somebody else by now is left alone', async (t) => {
+  const here = place(t);
+  const first = await here.open();
+  await start(first, 'web-1', runnable());
+  const { address } = await unitWhere(first, 'web-1', ready);
+  await first.close();
+  await get(address, '/exit').catch(() => {});
+  const stranger = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
+  t.teardown(() => stranger.kill('SIGKILL'));
+  const record = here.record('web-1');
+  const [entry] = record.containers;
+  if (entry?.process === undefined) throw new Error('no process in the record');
+  entry.process.pid = stranger.pid ?? 0;
+  writeFileSync(join(here.folder('web-1'), 'unit.json'), JSON.stringify(record));
+  const second = await here.open();
+  t.match(await unitOf(second, 'web-1'), { phase: 'dead', ready: false, message: /exit code is unknown/ });
+  await stop(second, 'web-1');
+  await until(async () => (await unitOf(second, 'web-1')) === undefined);
+  t.notOk(gone(stranger.pid ?? 0));
+});
+
+t.test('after a boot no process id means anything', async (t) => {
+  const here = place(t);
+  const first = await here.open();
+  await start(first, 'web-1', runnable());
+  await unitWhere(first, 'web-1', ready);
+  await first.close();
+  const record = here.record('web-1');
+  const file = join(here.folder('web-1'), 'unit.json');
+  writeFileSync(file, JSON.stringify({ ...record, boot: 'another' }));
+  const second = await here.open();
+  t.match(await unitOf(second, 'web-1'), { phase: 'dead', message: /machine was started again/ });
+});
+
+t.test('a record that cannot be read is reported, its processes are ended, the unit can be started over', async (t) => {
+  const here = place(t);
+  const first = await here.open();
+  await start(first, 'web-1', runnable());
+  await start(first, 'web-2', runnable());
+  const { address } = await unitWhere(first, 'web-1', ready);
+  await unitWhere(first, 'web-2', ready);
+  const { pid } = await told(address);
+  await first.close();
+  writeFileSync(join(here.folder('web-1'), 'unit.json'), '');
+  const second = await here.open();
+  t.match(await unitOf(second, 'web-1'), { phase: 'dead', revision: '', message: /unit.json cannot be read/ });
+  t.ok(gone(pid));
+  t.match(await unitOf(second, 'web-2'), { phase: 'running', ready: true });
+  await start(second, 'web-1', runnable());
+  await unitWhere(second, 'web-1', ready);
+});
+
+t.test('a stop goes on where the operator was killed, and its hook does not run twice', async (t) => {
+  const here = place(t);
+  here.image('deaf:1', { 'deaf.sh': 'trap "" TERM; while :; do sleep 0.05; done\n' }, 'command: [sh, deaf.sh]\n');
+  const runs = runnable({
+    containers: [
+      container({
+        image: 'deaf:1',
+        ports: [],
+        lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo ran >> "$SLUICE_FOLDER/../hook"'] } } },
+      }),
+    ],
+    grace: 2,
+  });
+  const first = await here.open();
+  await start(first, 'web-1', runs);
+  await unitWhere(first, 'web-1', ready);
+  const hook = join(here.folder('web-1'), '../hook');
+  await stop(first, 'web-1');
+  await until(() => existsSync(hook));
+  const pid = here.record('web-1').containers[0]?.process?.pid ?? 0;
+  const second = await here.open();
+  t.match(await unitOf(second, 'web-1'), { phase: 'stopping', ready: false });
+  await until(async () => (await unitOf(second, 'web-1')) === undefined);
+  t.ok(gone(pid));
+  t.equal(readFileSync(hook, 'utf8'), 'ran\n');
+});
+
+t.test('an operator whose epoch is past acts no more', async (t) => {
+  const here = place(t);
+  const first = await here.open();
+  await first.serve(WEB, 'web.localhost');
+  await start(first, 'web-1', runnable());
+  await unitWhere(first, 'web-1', ready);
+  const second = await here.open();
+  await t.rejects(start(first, 'web-2', runnable()), { code: 'stale-epoch' });
+  await t.rejects(stop(first, 'web-1'), { code: 'stale-epoch' });
+  await t.rejects(async () => first.serve(WEB, 'elsewhere.localhost'), { code: 'stale-epoch' });
+  await t.rejects(here.open({ epoch: 1 }), { code: 'stale-epoch' });
+  t.match(await unitOf(second, 'web-1'), { ready: true });
+  await stop(second, 'web-1');
+  await until(async () => (await unitOf(second, 'web-1')) === undefined);
+  t.equal(readFileSync(join(here.dataDir, 'epoch'), 'utf8'), '2\n');
+});
+
+t.test('what the disk does not take is told, and nothing else is lost', async (t) => {
+  const here = place(t);
+  const driver = await here.open();
+  await start(driver, 'web-1', runnable());
+  await unitWhere(driver, 'web-1', ready);
+  mkdirSync(join(here.dataDir, 'volumes/Workload-web/disk'), { recursive: true });
+  writeFileSync(join(here.dataDir, 'volumes/Workload-web/disk/data'), 'in the way');
+  await start(driver, 'web-2', runnable({ volumes: [{ name: 'data', disk: { size: '1Mi' } }] }));
+  t.match(await unitWhere(driver, 'web-2', dead), { message: /ENOTDIR|EEXIST/ });
+  rmSync(here.folder('web-3'), { recursive: true, force: true });
+  writeFileSync(here.folder('web-3'), 'in the way');
+  await start(driver, 'web-3', runnable());
+  t.match(await unitWhere(driver, 'web-3', dead), { message: /cannot be recorded/ });
+  t.match(await unitOf(driver, 'web-1'), { ready: true });
+  const file = join(here.dataDir, 'file');
+  writeFileSync(file, '');
+  const options = { name: 'local', dataDir: join(file, 'data'), epoch: 1, router: here.router };
+  const sources = { images: { materialize: async () => {} }, secrets: { read: async () => undefined } };
+  await t.rejects(openLocalTarget({ ...options, ...sources }), { message: /data folder .* cannot be written/ });
+});
+
+t.test('an image of the repository is written once for all units, and again only when nothing uses it', async (t) => {
+  const here = place(t);
+  const tree = 'f'.repeat(40);
+  const written: string[] = [];
+  const images = {
+    async materialize(oid: string, directory: string) {
+      written.push(oid);
+      if (written.length === 1) throw new Error('the clone is away');
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, 'server.js'), readFileSync(join(here.images, 'web/1/server.js')));
+    },
+  };
+  const driver = await here.open({ images });
+  const runs = runnable();
+  runs.images = { 'web:1': { name: 'web:1', tree, command: ['node', 'server.js'], env: { FROM: 'image' } } };
+  await start(driver, 'web-1', runs);
+  t.match(await unitWhere(driver, 'web-1', dead), { message: 'the clone is away' });
+  await Promise.all([start(driver, 'web-1', runs), start(driver, 'web-2', runs)]);
+  const { address } = await unitWhere(driver, 'web-1', ready);
+  await unitWhere(driver, 'web-2', ready);
+  t.equal((await told(address)).env.FROM, 'image');
+  t.strictSame(written, [tree, tree]);
+  await driver.close();
+  const next = await here.open({ images });
+  t.ok(existsSync(join(here.dataDir, 'images', tree)));
+  for (const unit of ['web-1', 'web-2']) await stop(next, unit);
+  await until(async () => (await live(next)).units.length === 0);
+  await next.close();
+  await here.open({ images });
+  t.notOk(existsSync(join(here.dataDir, 'images', tree)));
+});
