@@ -73,10 +73,17 @@ export async function readStatuses({ folder }: ConfigRepository, { tip }: Status
     try {
       return [fromText(id, contents[index] ?? Buffer.alloc(0))];
     } catch (error) {
-      note((error as Error).message);
+      noteOnce((error as Error).message);
       return [];
     }
   });
+}
+
+const noted = new Set<string>();
+
+function noteOnce(text: string): void {
+  if (!noted.has(text)) note(text);
+  noted.add(text);
 }
 
 async function statusFiles(folder: string, tip: Oid): Promise<{ id: ResourceId; oid: Oid }[]> {

@@ -12,7 +12,7 @@ import type { ObjectStore } from './objects.ts';
 import { openIsomorphicObjects } from './objects-isomorphic.ts';
 import { openNativeObjects } from './objects-native.ts';
 import { findGit, type GitProgram, gitEnvironment, runGit } from './program.ts';
-import { listRefs, symbolicTarget } from './refs.ts';
+import { listRefs, looseRefs, readRef, symbolicTarget } from './refs.ts';
 import { keepTidy, type Tidy } from './tidy.ts';
 import { type ClosableTransport, isReadable, TRACKED } from './transport.ts';
 import { openIsomorphicTransport } from './transport-isomorphic.ts';
@@ -136,6 +136,7 @@ async function isWhole(gitdir: string, git: GitProgram | undefined): Promise<boo
   if ((await readFile(join(gitdir, 'sluice-format'), 'utf8').catch(() => '')) !== FORMAT) return false;
   const store = openStore(gitdir, git);
   try {
+    for (const ref of await looseRefs(gitdir, TRACKED)) await readRef(gitdir, ref);
     for (const oid of new Set((await listRefs(gitdir, TRACKED)).values())) {
       if (!(await isReadable(store, oid, undefined))) return false;
     }

@@ -6,6 +6,9 @@ import type { Oid } from '../manifest/resource.ts';
 import { GitError } from './errors.ts';
 import type { Objects, TreeEntry } from './types.ts';
 
+/** Files read and written at a time. */
+const PARALLEL = 64;
+
 interface Found {
   directories: string[];
   files: (TreeEntry & { path: string })[];
@@ -79,19 +82,21 @@ async function linkTargets(objects: Objects, { links }: Found): Promise<Map<stri
 }
 
 async function writeFiles(objects: Objects, { files }: Found, made: string): Promise<void> {
-  const byOid = new Map<Oid, Found['files']>();
-  for (const file of files) byOid.set(file.oid, [...(byOid.get(file.oid) ?? []), file]);
-  const writing: Promise<void>[] = [];
-  const write = ({ path, mode }: TreeEntry & { path: string }, content: Buffer) =>
-    writeFile(join(made, path), content, { mode: mode === 'executable' ? 0o755 : 0o644, flag: 'wx', flush: true });
-  try {
-    await objects.blobs([...byOid.keys()], (oid, content) => {
-      for (const file of byOid.get(oid) ?? []) writing.push(write(file, content));
-    });
-  } finally {
+  for (let at = 0; at < files.length; at += PARALLEL) {
+    const window = files.slice(at, at + PARALLEL);
+    const contents = new Map<Oid, Buffer>();
+    await objects.blobs([...new Set(window.map(({ oid }) => oid))], (oid, content) => contents.set(oid, content));
+    const writing = window.map(({ path, mode, oid }) =>
+      writeFile(join(made, path), contents.get(oid) ?? '', {
+        mode: mode === 'executable' ? 0o755 : 0o644,
+        flag: 'wx',
+        flush: true,
+      }),
+    );
+    // All have ended before anything is cleaned up.
     await Promise.allSettled(writing);
+    await Promise.all(writing);
   }
-  await Promise.all(writing);
 }
 
 function bad(path: string, what: string): GitError {

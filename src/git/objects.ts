@@ -73,9 +73,11 @@ export function openObjects(gitdir: string, reader: ObjectReader): ObjectStore {
     },
     blob: (oid) => typed(oid, 'blob'),
     async blobs(oids, each) {
-      // One window at a time, so that memory holds a window, not all blobs.
+      // One window at a time, so that memory holds a window, not all blobs; `each` is never called after the end.
       for (let at = 0; at < oids.length; at += 256) {
-        await Promise.all(oids.slice(at, at + 256).map(async (oid) => each(oid, await typed(oid, 'blob'))));
+        const reading = oids.slice(at, at + 256).map(async (oid) => each(oid, await typed(oid, 'blob')));
+        await Promise.allSettled(reading);
+        await Promise.all(reading);
       }
     },
     async commit(oid) {

@@ -34,21 +34,25 @@ export async function symbolicTarget(gitdir: string, ref: string): Promise<strin
   return /^ref: (.+)$/.exec((await readLoose(gitdir, ref)) ?? '')?.[1];
 }
 
-/** All refs below a prefix that ends with a slash. */
+/** All refs below a prefix that ends with a slash; files there that hold no ref are passed over, as git does. */
 export async function listRefs(gitdir: string, prefix: string): Promise<Map<string, Oid>> {
   const refs = new Map<string, Oid>();
   for (const [ref, oid] of await readPacked(gitdir)) if (ref.startsWith(prefix)) refs.set(ref, oid);
-  const folder = prefix.slice(0, prefix.lastIndexOf('/'));
-  const found = await readdir(join(gitdir, folder), { recursive: true, withFileTypes: true }).catch(
-    () => [] as Dirent[],
-  );
-  for (const entry of found) {
-    if (!entry.isFile() || entry.name.endsWith('.lock')) continue;
-    const ref = join(entry.parentPath, entry.name).slice(gitdir.length + 1);
-    const value = ref.startsWith(prefix) ? await readLoose(gitdir, ref) : undefined;
+  for (const ref of await looseRefs(gitdir, prefix)) {
+    const value = await readLoose(gitdir, ref);
     if (value !== undefined && OID.test(value)) refs.set(ref, value);
   }
   return refs;
+}
+
+/** The names of all refs below a prefix that have a file of their own, whatever is in it. */
+export async function looseRefs(gitdir: string, prefix: string): Promise<string[]> {
+  const folder = join(gitdir, prefix.slice(0, prefix.lastIndexOf('/')));
+  const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [] as Dirent[]);
+  return found
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.lock'))
+    .map((entry) => join(entry.parentPath, entry.name).slice(gitdir.length + 1))
+    .filter((ref) => ref.startsWith(prefix));
 }
 
 /** Throws `ref-moved` when the ref does not hold `old`, `ref-locked` when its lock is never let go. */

@@ -1,5 +1,17 @@
 /** Text → plain values with places, whatever the text: bounded in time and memory, and nothing in it can reach a prototype. */
-import { Composer, type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, Parser } from 'yaml';
+import {
+  Composer,
+  type CST,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  Parser,
+} from 'yaml';
 import { formatPath, type PathSegment, quote } from './diagnostic.ts';
 import type { FileDiagnostic, Position } from './parsed.ts';
 
@@ -90,19 +102,38 @@ function readPiece(text: string, firstLine: number): YamlDocument[] {
     return [Math.max(line, 1) + firstLine - 1, Math.max(col, 1)];
   };
   try {
-    const composer = new Composer({
-      version: '1.2',
-      uniqueKeys: false,
-      stringKeys: true,
-      prettyErrors: false,
-      logLevel: 'silent',
-    });
-    const documents = composer.compose(new Parser(lines.addNewLine).parse(text), false, text.length);
+    const documents = new Composer(OPTIONS).compose(tokens(text, lines.addNewLine), false, text.length);
     return [...documents].map((document) => readDocument(document, position));
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return [broken([firstLine, 1], 'too-deep', `the document is nested too deeply; ${MAX_DEPTH} levels are allowed`)];
+    if (!(error instanceof TooDeep)) throw error;
+    return [broken([firstLine, 1], 'too-deep', TOO_DEEP)];
   }
+}
+
+const OPTIONS = {
+  version: '1.2',
+  uniqueKeys: false,
+  stringKeys: true,
+  prettyErrors: false,
+  logLevel: 'silent',
+} as const;
+
+class TooDeep extends Error {}
+const TOO_DEEP = `the document is nested too deeply; ${MAX_DEPTH} levels are allowed`;
+
+/**
+ * What `Parser.parse` yields, but stopped where the nesting gets too deep: the composer works by recursion, and near the end of
+ * the stack V8 may end the whole process instead of throwing.
+ */
+function* tokens(text: string, onNewLine: (offset: number) => void): Generator<CST.Token> {
+  const parser = new Parser(onNewLine);
+  onNewLine(0);
+  for (const lexeme of new Lexer().lex(text)) {
+    yield* parser.next(lexeme);
+    // A level takes two entries at most: a map and a list in it.
+    if (parser.stack.length > 2 * MAX_DEPTH + 4) throw new TooDeep();
+  }
+  yield* parser.end();
 }
 
 function readDocument(document: Document.Parsed, position: (offset: number) => Position): YamlDocument {
@@ -182,7 +213,7 @@ class ValueReader {
   #read(node: Node | null, path: PathSegment[]): unknown {
     this.#spend(1, node, path);
     if (path.length > MAX_DEPTH) {
-      this.#fail(node, [], 'too-deep', `the document is nested too deeply; ${MAX_DEPTH} levels are allowed`);
+      this.#fail(node, [], 'too-deep', TOO_DEEP);
       throw new TooMuch();
     }
     if (node === null) return null;

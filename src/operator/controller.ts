@@ -4,7 +4,7 @@
  */
 import type { Operation, Resource, ResourceId, Revision, Runnable } from '../manifest/resource.ts';
 import { type Instant, type Live, nothingLive } from '../plan/live.ts';
-import { apply } from '../rollout/apply.ts';
+import { apply, forgetOperations } from '../rollout/apply.ts';
 import { type Conditions, decide, newState } from '../rollout/decide.ts';
 import type { Action, Decision, Event, Question } from '../rollout/decision.ts';
 import type { State } from '../rollout/state.ts';
@@ -48,7 +48,9 @@ interface Tracked {
   /** A push that must come first is under way: it is left alone until then. */
   locked: boolean;
   served: string | undefined;
+  /** For what the decision waits for, and for trying again what went wrong: neither puts off the other. */
   wake: NodeJS.Timeout | undefined;
+  retry: NodeJS.Timeout | undefined;
   failures: number;
   again: boolean;
 }
@@ -58,7 +60,8 @@ export interface Controller {
   declare(told: Map<ResourceId, Told>): void;
   /** A resource that is remembered from the status branch; before `declare`. */
   restore(id: ResourceId, state: State): void;
-  operate(operation: Operation): void;
+  /** All operations that the commit holds. */
+  operate(operations: Operation[]): void;
   send(id: ResourceId, event: Event): void;
   /** Something about it may have changed. */
   touch(id: ResourceId): void;
@@ -218,7 +221,7 @@ export function createController(ports: ControllerPorts): Controller {
     }
     if (decision.wakeAt !== undefined) wake(id, tracked, decision.wakeAt - ports.now());
     if (acted && (changed || decision.actions.length > 0)) touch(id);
-    if (acted) tracked.failures = 0;
+    if (acted && tracked.live?.complete) tracked.failures = 0;
   }
 
   function wake(id: ResourceId, tracked: Tracked, delay: number): void {
@@ -270,7 +273,22 @@ export function createController(ports: ControllerPorts): Controller {
     ports.failed(id, what, error);
     if (tracked === undefined || stopped) return;
     tracked.failures++;
-    wake(id, tracked, Math.min(1000 * 2 ** (tracked.failures - 1), 60_000));
+    clearTimeout(tracked.retry);
+    tracked.retry = setTimeout(() => touch(id), Math.min(1000 * 2 ** (tracked.failures - 1), 60_000));
+  }
+
+  /** Once, however often a commit brings it. */
+  function queue(operation: Operation): void {
+    const tracked = operation.resource === undefined ? undefined : resources.get(operation.resource);
+    if (tracked === undefined || operation.resource === undefined) return;
+    if (tracked.state?.operations[operation.name]?.digest === operation.digest) return;
+    const same = (event: Event) =>
+      event.kind === 'operation' &&
+      event.operation.name === operation.name &&
+      event.operation.digest === operation.digest;
+    if (tracked.events.some(same)) return;
+    tracked.events.push({ kind: 'operation', operation });
+    touch(operation.resource);
   }
 
   function track(id: ResourceId): Tracked {
@@ -285,6 +303,7 @@ export function createController(ports: ControllerPorts): Controller {
       locked: false,
       served: undefined,
       wake: undefined,
+      retry: undefined,
       failures: 0,
       again: false,
     };
@@ -304,19 +323,12 @@ export function createController(ports: ControllerPorts): Controller {
     restore(id, state) {
       track(id).state = state;
     },
-    operate(operation) {
-      if (operation.resource === undefined) return;
-      const tracked = resources.get(operation.resource);
-      if (tracked === undefined || tracked.state?.operations[operation.name]?.digest === operation.digest) return;
-      const queued = tracked.events.some(
-        (event) =>
-          event.kind === 'operation' &&
-          event.operation.digest === operation.digest &&
-          event.operation.name === operation.name,
-      );
-      if (queued) return;
-      tracked.events.push({ kind: 'operation', operation });
-      touch(operation.resource);
+    operate(operations) {
+      const inTree = new Set(operations.map(({ name }) => name));
+      for (const tracked of resources.values()) {
+        if (tracked.state !== undefined) tracked.state = forgetOperations(tracked.state, inTree);
+      }
+      for (const operation of operations) queue(operation);
     },
     send(id, event) {
       resources.get(id)?.events.push(event);
@@ -337,7 +349,10 @@ export function createController(ports: ControllerPorts): Controller {
     },
     stop() {
       stopped = true;
-      for (const tracked of resources.values()) clearTimeout(tracked.wake);
+      for (const { wake, retry } of resources.values()) {
+        clearTimeout(wake);
+        clearTimeout(retry);
+      }
     },
   };
 }

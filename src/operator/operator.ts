@@ -115,8 +115,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       if (operation.resource === undefined) continue;
       const rollout = Math.max(operations.get(operation.resource) ?? 0, operation.rollout ?? 0);
       operations.set(operation.resource, rollout);
-      controller.operate(operation);
     }
+    controller.operate([...declared.operations.values()]);
     publisher.touch();
   }
 
@@ -133,6 +133,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   for (const [id, state] of site.restored) {
     controller.restore(id, state);
     known.set(id, rememberedAs(id, state));
+    if (site.foreign !== undefined) controller.send(id, { kind: 'tampered', message: site.foreign });
   }
   let feed: Feed | undefined;
   feed = await site.openFeed(async (event) => {

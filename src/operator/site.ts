@@ -27,6 +27,8 @@ export interface Site {
   targets: Targets;
   /** What the status branch remembers. */
   restored: Map<ResourceId, State>;
+  /** The tip of the status branch is not Sluice's: what it says of rollouts under way is not trusted. */
+  foreign: string | undefined;
   /** For each resource, the newest commit that changed its inputs or deleted it. */
   commitsOf(declared: Declared, known: ReadonlyMap<ResourceId, KnownResource>): Promise<(id: ResourceId) => Oid>;
   openFeed(report: (event: FeedEvent) => void | Promise<void>): Promise<Feed>;
@@ -76,6 +78,10 @@ export async function openSite(
     remote,
     targets,
     restored,
+    foreign:
+      status === undefined || status.head !== undefined
+        ? undefined
+        : `sluice/status holds commit ${status.tip.slice(0, 10)}, which is not Sluice's; look at it, then sluice continue`,
     commitsOf: (declared, known) => commitsOf(clone, declared, known),
     openFeed: (report) =>
       openFeed({

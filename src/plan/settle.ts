@@ -87,7 +87,16 @@ function serve(
     if (version) goals.push(versionGoal(spec, name, version.revision));
   }
   if (policy !== undefined) goals.push({ kind: 'traffic', policy });
-  return { ...after, goals };
+  return { ...after, goals, versions: remembered(after.versions, goals) };
+}
+
+/** Names are remembered for so many versions besides those that run; an older one may be used again. */
+const NAMES = 100;
+
+function remembered(versions: Settled['versions'], goals: Goal[]): Settled['versions'] {
+  const running = new Set(goals.flatMap((goal) => (goal.kind === 'replicas' ? [goal.version] : [])));
+  const newestFirst = Object.entries(versions).sort(([, a], [, b]) => b.rollout - a.rollout);
+  return Object.fromEntries(newestFirst.filter(([name], index) => index < NAMES || running.has(name)).reverse());
 }
 
 function fullAfter(settled: Settled, policy: TrafficPolicy | undefined): { full?: string } {

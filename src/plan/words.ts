@@ -3,11 +3,13 @@ import type { Check } from '../manifest/resource.ts';
 import type { TrafficPolicy } from './live.ts';
 import type { Gate, Goal } from './plan.ts';
 
-/** `10 % to v8, 90 % to v7`; `beta=1* to v8, else v7`. */
+/** `10 % to v8, 90 % to v7`; `beta=1* to v8, else v7`; a workload's one version has no name: `100 %`. */
 export function trafficText(policy: TrafficPolicy): string {
   if (policy.kind === 'percent') {
     const shares = Object.entries(policy.weights).filter(([, percent]) => percent > 0);
-    return shares.length === 0 ? 'none' : shares.map(([version, percent]) => `${percent} % to ${version}`).join(', ');
+    return shares.length === 0
+      ? 'none'
+      : shares.map(([version, percent]) => `${percent} %${version === '' ? '' : ` to ${version}`}`).join(', ');
   }
   const rules = policy.rules.map(({ version, query }) => `${queryText(query)} to ${version}`);
   return [...rules, `${rules.length === 0 ? 'all to' : 'else'} ${policy.default}`].join(', ');

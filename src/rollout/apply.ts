@@ -33,6 +33,21 @@ function checked(rollout: Rollout, pass: boolean, message: string, now: Instant)
   return { ...rollout, checks: { ...asked, failures: rollout.checks.failures + 1, message } };
 }
 
+/** So many outcomes of operations whose manifest is gone stay to be read. */
+const OUTCOMES = 20;
+
+/** Outcomes are forgotten only of operations that are in no tree any more: what is in the tree is applied once. */
+export function forgetOperations(state: State, inTree: ReadonlySet<string>): State {
+  const gone = Object.entries(state.operations)
+    .filter(([name]) => !inTree.has(name))
+    .sort(([, a], [, b]) => b.at - a.at)
+    .slice(OUTCOMES);
+  if (gone.length === 0) return state;
+  const forgotten = new Set(gone.map(([name]) => name));
+  const kept = Object.entries(state.operations).filter(([name]) => !forgotten.has(name));
+  return { ...state, operations: Object.fromEntries(kept) };
+}
+
 type Outcome = { applied: string; state: State } | { refused: string };
 
 /** An operation is applied once, known by its name and content; its outcome stands in the state either way. */

@@ -96,7 +96,15 @@ for (const [name, open] of Object.entries(readers)) {
           });
         t.strictSame(ours.sort(), theirs.sort());
         const listed = (await list(objects, after)).map(({ path, oid }) => `${oid} ${path}`);
-        const known = git(repository, ['ls-tree', '-r', '-z', '--format=%(objectname) %(path)', after]).split('\0');
+        const known = git(repository, [
+          '-c',
+          'core.quotepath=off',
+          'ls-tree',
+          '-r',
+          '-z',
+          '--format=%(objectname) %(path)',
+          after,
+        ]).split('\0');
         t.strictSame(
           listed,
           known.filter((line) => line !== ''),

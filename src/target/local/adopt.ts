@@ -1,6 +1,6 @@
 /** What an earlier operator left: found again beyond doubt, or reported dead. */
 import type { Runnable } from '../../manifest/resource.ts';
-import { endUnit } from './end.ts';
+import { endUnit, obituary } from './end.ts';
 import { unitFolder } from './folders.ts';
 import { mainPort } from './ports.ts';
 import { findLeaders, isRunning } from './processes.ts';
@@ -20,6 +20,7 @@ export async function adoptUnit(host: Host, found: FoundUnit, boot: string): Pro
   const { record } = found;
   const unit = createUnit(record, found.runnable, folder);
   const rebooted = record.boot !== boot;
+  for (const { ports } of record.containers) for (const port of Object.values(ports)) host.ports.add(port);
   if (rebooted) forgetProcesses(record, boot);
   else findUnrecorded(unit);
   await describeFound(host, unit).catch((error) => {
@@ -54,16 +55,18 @@ function findUnrecorded(unit: Unit): void {
 }
 
 /** Why the unit cannot go on as it is; undefined where it can. */
-function whyDead({ record, runnable }: Unit): string | undefined {
-  const { containers } = record;
+function whyDead(unit: Unit): string | undefined {
+  const { runnable, containers: described } = unit;
+  const { containers } = unit.record;
   const missing = containers.find((container) => container.process === undefined);
   if (missing !== undefined || containers.length < runnable.template.spec.containers.length) {
     return 'the operator was stopped before it had started this';
   }
   const ended = containers.find(({ process }) => process !== undefined && !isRunning(process));
   if (ended !== undefined) {
-    const which = containers.length > 1 ? `container ${ended.name} ` : '';
-    return `${which}ended while no operator was watching: its exit code is unknown`;
+    const how = 'ended while no operator was watching: its exit code is unknown';
+    const running = described.find(({ record }) => record === ended);
+    return running === undefined ? how : obituary(unit, running, how);
   }
   const half = containers.find((container) => container.postStart === 'begun');
   if (half !== undefined) return `the operator was stopped while postStart of container ${half.name} ran`;

@@ -102,7 +102,7 @@ export function makeLimits(groups: Groups, name: string, limits: ResourceAmounts
   if (memory !== undefined) make('memory', Math.floor(memory));
   return {
     enter: (pid) => {
-      for (const folder of made) writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+      for (const folder of made) enter(folder, pid);
     },
     outOfMemory: () => made.some((folder) => killed(folder)),
     remove: () => made.forEach(removeFolder),
@@ -113,6 +113,15 @@ export function makeLimits(groups: Groups, name: string, limits: ResourceAmounts
 export function findLimits(groups: Groups, name: string): Pick<Limits, 'remove' | 'outOfMemory'> {
   const folders = [...new Set(Object.values(groups).map((group) => join(group.folder, PREFIX + name)))];
   return { remove: () => folders.forEach(removeFolder), outOfMemory: () => folders.some(killed) };
+}
+
+function enter(folder: string, pid: number): void {
+  try {
+    writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+  } catch (error) {
+    // A process that has ended already needs no limit.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 function killed(folder: string): boolean {

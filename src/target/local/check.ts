@@ -1,6 +1,6 @@
 /** Checks between stages: asked of every ready unit of a version. */
 import type { Check } from '../../manifest/resource.ts';
-import { type Answer, askCommand, askHttp } from './handler.ts';
+import { type Answer, askCommand, askHttp, localUrl } from './handler.ts';
 import { resolvePort } from './ports.ts';
 import { servedPort, type Unit } from './unit.ts';
 
@@ -37,7 +37,7 @@ async function checkUnit(unit: Unit, check: Check): Promise<Answer> {
     }
     const port = portOf(unit, check.http.port);
     if (port === undefined) return { pass: false, message: 'it listens on no port; give the check a port' };
-    return await askHttp(new URL(check.http.path ?? '/', `http://127.0.0.1:${port}`), HTTP_MS);
+    return await askHttp(localUrl(port, check.http.path ?? '/'), HTTP_MS);
   } catch (error) {
     return { pass: false, message: (error as Error).message };
   }

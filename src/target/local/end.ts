@@ -5,19 +5,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StaleEpoch } from '../ports.ts';
 import { ask, askCommand } from './handler.ts';
 import { lastWords } from './logs.ts';
-import { isRunning, membersOf, signal } from './processes.ts';
+import { isRunning, membersOf, sendSignal } from './processes.ts';
 import type { ProcessMark } from './record.ts';
 import { graceMs, type Host, nameOf, type Running, type Unit } from './unit.ts';
 
 /** A process of the unit is gone. The unit as a whole is dead then: it is started again as a whole. */
 export function processEnded(host: Host, unit: Unit, running: Running): void {
   if (unit.watching.signal.aborted || unit.record.phase === 'stopping') return;
-  void endUnit(host, unit, { message: obituary(unit, running), crashed: true });
+  const how = running.ended ?? 'ended; its exit code is unknown, because an earlier operator had started it';
+  void endUnit(host, unit, { message: obituary(unit, running, how), crashed: true });
 }
 
 /** `exited with code 1: Error: Cannot find module 'x'`; of several containers, the one that ended is named. */
-function obituary(unit: Unit, { ended, container, limits, beside }: Running): string {
-  const how = ended ?? 'ended while no operator was watching: its exit code is unknown';
+export function obituary(unit: Unit, { container, limits, beside }: Running, how: string): string {
   const memory = limits.outOfMemory() ? `, out of memory (limit ${container.resources.limits?.memory})` : '';
   const words = beside.redact(lastWords(unit.folder, container.name, unit.record.attempt));
   const which = unit.containers.length > 1 ? `container ${container.name} ` : '';
@@ -42,6 +42,7 @@ export function endUnit(host: Host, unit: Unit, { message, crashed }: Cause): Pr
       host.changed(unit);
       await terminate(host, unit, { hooks: !crashed });
       if (record.phase === 'stopping') return;
+      unit.containers = [];
       record.phase = 'dead';
       record.diedAt = Date.now();
       host.note(unit);
@@ -71,7 +72,7 @@ export function stopUnit(host: Host, unit: Unit): Promise<void> {
     try {
       await Promise.all([unit.starting, unit.ending]);
       await host.published(unit);
-      if (alive) await drained(host, unit, record.stoppingAt + graceMs(unit));
+      if (alive) await drained(host, unit);
       await terminate(host, unit, { hooks: true });
       await forgetUnit(unit.folder);
       host.gone(unit);
@@ -82,8 +83,9 @@ export function stopUnit(host: Host, unit: Unit): Promise<void> {
   return unit.stopping;
 }
 
+/** What a later operator goes on with is not lost. */
 function lost(host: Host, { record }: Unit, error: unknown): void {
-  if (error instanceof StaleEpoch) return;
+  if (error instanceof StaleEpoch || host.closing.aborted) return;
   record.message = (error as Error).message;
   host.log('unit could not be ended', { resource: record.resource, unit: record.unit, message: record.message });
 }
@@ -96,10 +98,14 @@ async function forgetUnit(folder: string): Promise<void> {
   }
 }
 
-async function drained(host: Host, unit: Unit, deadline: number): Promise<void> {
-  for (let wait = 10; Date.now() < deadline && unit.containers.some(runs); wait = Math.min(wait * 1.5, 250)) {
+/** For as long as the grace period, counted from when the stop was begun, by whichever operator. */
+async function drained(host: Host, unit: Unit): Promise<void> {
+  const grace = graceMs(unit);
+  const left = Math.min(grace, (unit.record.stoppingAt ?? 0) + grace - Date.now());
+  const deadline = performance.now() + left;
+  for (let wait = 10; performance.now() < deadline && unit.containers.some(runs); wait = Math.min(wait * 1.5, 250)) {
     if ((await host.active(unit).catch(() => 1)) === 0) return;
-    await sleep(wait);
+    await sleep(wait, undefined, { signal: host.closing });
   }
 }
 
@@ -109,32 +115,36 @@ const runs = (running: Running) => running.ended === undefined && markOf(running
 /** Ends every process of the unit; resolves when none is left. */
 async function terminate(host: Host, unit: Unit, { hooks }: { hooks: boolean }): Promise<void> {
   host.guard();
-  const deadline = Date.now() + graceMs(unit);
-  const seen = members(unit);
+  const { closing: signal } = host;
+  const deadline = performance.now() + graceMs(unit);
+  // A leader whose end was just seen by its parent still lends its session's number to its children alone.
+  const seen = members(unit, (running) => running.ended !== undefined || runs(running));
   if (hooks && unit.containers.some(runs)) await runHooks(host, unit, deadline);
   host.guard();
-  for (const mark of unit.containers.flatMap(markOf)) signal(mark, 'SIGTERM');
-  for (let wait = 5; unit.containers.some(runs) && Date.now() < deadline; wait = Math.min(wait * 2, 50)) {
-    await sleep(wait);
+  signal.throwIfAborted();
+  for (const mark of unit.containers.flatMap(markOf)) sendSignal(mark, 'SIGTERM');
+  for (let wait = 5; unit.containers.some(runs) && performance.now() < deadline; wait = Math.min(wait * 2, 50)) {
+    await sleep(wait, undefined, { signal });
   }
   for (let wait = 5; ; wait = Math.min(wait * 2, 1000)) {
     // A leader that ended in an orderly way may have left children whose environment says nothing: those were seen before.
-    const left = [...seen.filter(isRunning), ...members(unit)];
+    const left = [...seen.filter(isRunning), ...members(unit, runs)];
     if (left.length === 0) break;
-    for (const mark of left) signal(mark, 'SIGKILL');
-    await sleep(wait);
+    host.guard();
+    for (const mark of left) sendSignal(mark, 'SIGKILL');
+    await sleep(wait, undefined, { signal });
   }
   for (const { limits } of unit.containers) limits.remove();
 }
 
-/** A leader whose end was seen by its parent a moment ago still lends its session's number to its children alone. */
-function members(unit: Unit): ProcessMark[] {
-  const own = unit.containers.filter((running) => running.ended !== undefined || runs(running));
-  return membersOf(
+const members = (unit: Unit, certain: (running: Running) => boolean): ProcessMark[] =>
+  membersOf(
     nameOf(unit),
-    own.flatMap(markOf).map(({ pid }) => pid),
+    unit.containers
+      .filter(certain)
+      .flatMap(markOf)
+      .map(({ pid }) => pid),
   );
-}
 
 async function runHooks(host: Host, unit: Unit, deadline: number): Promise<void> {
   const { record } = unit;
@@ -144,7 +154,7 @@ async function runHooks(host: Host, unit: Unit, deadline: number): Promise<void>
   await Promise.all(
     unit.containers.filter(runs).map(async ({ container, image, beside }) => {
       const { preStop } = container.lifecycle ?? {};
-      const left = () => Math.max(1, deadline - Date.now());
+      const left = () => Math.max(1, deadline - performance.now());
       const answers = [
         ...(image.drain === undefined ? [] : [await askCommand(image.drain, beside, left())]),
         ...(preStop === undefined ? [] : [await ask(preStop, beside, left())]),

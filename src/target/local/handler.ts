@@ -35,11 +35,15 @@ export async function ask(
     const found = resolvePort(beside.container, beside.ports, port);
     if ('tcpSocket' in handler) return await askPort(found, timeoutMs);
     const headers = handler.httpGet.httpHeaders?.map(({ name, value }) => [name, value] as const) ?? [];
-    return await askHttp(new URL(handler.httpGet.path, `http://127.0.0.1:${found}`), timeoutMs, headers);
+    return await askHttp(localUrl(found, handler.httpGet.path), timeoutMs, headers);
   } catch (error) {
     return { pass: false, message: (error as Error).message };
   }
 }
+
+/** Put together as text: resolved against a base, a path like `//host/` would name another machine. */
+export const localUrl = (port: number, path: string) =>
+  new URL(`http://127.0.0.1:${port}${path.startsWith('/') ? '' : '/'}${path}`);
 
 /** Answers of 200 to 399 pass; a redirect is not followed. */
 export function askHttp(url: URL, timeoutMs: number, headers: (readonly [string, string])[] = []): Promise<Answer> {

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { parseQuantity } from '../../manifest/quantity.ts';
 import type { Container, ResourceId } from '../../manifest/resource.ts';
 import { logsFolder, resourceFolder, unitFolder } from './folders.ts';
@@ -55,8 +56,13 @@ export function lastWords(unit: string, container: string, attempt: string): str
   const own = begin < 0 ? text : text.slice(text.indexOf('\n', begin) + 1);
   const lines = own.split('\n').filter((line) => /\w/.test(line) && !/^\s+at |^Node\.js v/.test(line));
   const error = lines.findLast((line) => /\b(\w*error|\w*exception|fatal|panic)\b\S*:/i.test(line));
-  return (error === undefined ? lines.slice(-2).join(' / ') : error).trim().slice(0, 400);
+  return plain(error === undefined ? lines.slice(-2).join(' / ') : error)
+    .trim()
+    .slice(0, 400);
 }
+
+/** Without what a terminal would act on. */
+const plain = (text: string) => stripVTControlCharacters(text).replace(/\p{Cc}/gu, ' ');
 
 function tail(path: string, size: number): string {
   try {
@@ -111,7 +117,7 @@ export function keepWithin(files: Capped[], failed: (error: Error) => void): () 
   let timer: NodeJS.Timeout | undefined;
   let watchers: FSWatcher[] = [];
   let last = 0;
-  let grewAt = Date.now();
+  let grewAt = performance.now();
 
   /** Milliseconds until this file should be looked at again. */
   const lookAt = (file: Capped, passed: number): number => {
@@ -125,7 +131,7 @@ export function keepWithin(files: Capped[], failed: (error: Error) => void): () 
     return ((cutAt(file.maxSize) - size) / (grown / passed)) * 0.5;
   };
   const look = () => {
-    const now = Date.now();
+    const now = performance.now();
     const passed = Math.max(1, now - last);
     last = now;
     let wait = LONGEST_MS;
@@ -142,7 +148,7 @@ export function keepWithin(files: Capped[], failed: (error: Error) => void): () 
   const awaitChange = (): boolean => {
     const changed = () => {
       stopWaiting();
-      grewAt = Date.now();
+      grewAt = performance.now();
       // Twice, soon: how fast it grows is only known from two looks.
       last = grewAt;
       timer = setTimeout(look, SOON_MS);

@@ -12,12 +12,15 @@ function range(): { from: number; to: number } {
   return first > LOWEST + 1000 ? { from: LOWEST, to: first - 1 } : { from: first, to: 65_535 };
 }
 
-/** One that nobody listens on now and that `taken` does not hold. It may be taken by somebody else before it is used. */
+/** One that nobody listens on now and that `taken` does not hold; it does then. Somebody else may take it before it is used. */
 export async function freePort(taken: Set<number>): Promise<number> {
   const { from, to } = range();
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const port = from + Math.floor(Math.random() * (to - from + 1));
-    if (!taken.has(port) && (await canListen(port))) return port;
+    if (taken.has(port)) continue;
+    taken.add(port);
+    if (await canListen(port)) return port;
+    taken.delete(port);
   }
   throw new Error(
     `no free port between ${from} and ${to} after ${TRIES} tries; see what listens there with \`ss -ltn\``,

@@ -80,7 +80,7 @@ export function membersOf(name: AttemptName, sessions: number[]): ProcessMark[] 
 }
 
 /** Sends a signal to the very process of the mark, and to no other. False when it is gone already. */
-export function signal(mark: ProcessMark, name: NodeJS.Signals): boolean {
+export function sendSignal(mark: ProcessMark, name: NodeJS.Signals): boolean {
   if (!isRunning(mark)) return false;
   try {
     return process.kill(mark.pid, name);

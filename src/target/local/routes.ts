@@ -24,7 +24,6 @@ export interface Routes {
   forget(resource: ResourceId): Promise<void>;
   /** Every resource that the router knows of this target. */
   resources(): ResourceId[];
-  close(): void;
 }
 
 interface Wanted {
@@ -37,6 +36,8 @@ export interface RoutesOptions {
   backends(resource: ResourceId): Record<string, Backend[]>;
   /** Throws StaleEpoch when a later operator has taken over. */
   guard(): void;
+  /** Aborted when this operator lets go. */
+  closing: AbortSignal;
   /** The router runs with something new for the resource. */
   changed(resource: ResourceId): void;
   log(message: string, details: Record<string, unknown>): void;
@@ -45,25 +46,26 @@ export interface RoutesOptions {
 const RETRY_MS = 500;
 
 /** Goes on from what the router runs with: its configuration outlives the operator. */
-export async function openRoutes({ router, backends, guard, changed, log }: RoutesOptions): Promise<Routes> {
+export async function openRoutes({ router, backends, guard, closing, changed, log }: RoutesOptions): Promise<Routes> {
   const running = new Map(Object.entries((await router.observe()).routes) as [ResourceId, Route][]);
   const wanted = new Map<ResourceId, Wanted>([...running].map(([resource, route]) => [resource, remembered(route)]));
   const unknown = new Set<ResourceId>();
   const next = new Map<ResourceId, Promise<void>>();
   const last = new Map<ResourceId, Promise<void>>();
-  const closing = new AbortController();
 
   const apply = async (resource: ResourceId): Promise<void> => {
     const want = wanted.get(resource);
     const route = want && { ...want, versions: backends(resource) };
-    if (closing.signal.aborted || isDeepStrictEqual(route, running.get(resource))) return;
+    closing.throwIfAborted();
+    if (isDeepStrictEqual(route, running.get(resource))) return;
     guard();
     try {
       await router.set(resource, route);
     } catch (error) {
+      closing.throwIfAborted();
       unknown.add(resource);
       log('router could not be told', { resource, message: (error as Error).message });
-      sleep(RETRY_MS, undefined, { signal: closing.signal })
+      sleep(RETRY_MS, undefined, { signal: closing })
         .then(() => publish(resource))
         .catch(() => {});
       throw error;
@@ -103,12 +105,12 @@ export async function openRoutes({ router, backends, guard, changed, log }: Rout
     },
     publish,
     async insist(resource) {
-      while (!closing.signal.aborted) {
+      for (;;) {
         try {
           return await publish(resource);
         } catch (error) {
-          if (error instanceof StaleEpoch) throw error;
-          await sleep(RETRY_MS, undefined, { signal: closing.signal });
+          if (error instanceof StaleEpoch || closing.aborted) throw error;
+          await sleep(RETRY_MS, undefined, { signal: closing });
         }
       }
     },
@@ -117,7 +119,6 @@ export async function openRoutes({ router, backends, guard, changed, log }: Rout
       return publish(resource);
     },
     resources: () => [...running.keys()],
-    close: () => closing.abort(),
   };
 }
 

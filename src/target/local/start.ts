@@ -53,15 +53,14 @@ async function prepare(host: Host, unit: Unit): Promise<void> {
   const secrets = await readSecrets(host, unit);
   const place = { ...record, dataDir: host.dataDir, folder, user: host.user, secrets };
   await prepareVolumes(place, runnable);
-  const taken = host.takenPorts();
   for (const [index, container] of runnable.template.spec.containers.entries()) {
     const ports: Record<string, number> = {};
     for (const wanted of wantedPorts(container, index === 0)) {
-      ports[wanted] = await freePort(taken);
-      taken.add(ports[wanted]);
+      ports[wanted] = await freePort(host.ports);
     }
     record.containers.push({ name: container.name, ports });
   }
+  unit.watching.signal.throwIfAborted();
   host.save(unit);
   const volumes = volumeFolders(place, runnable);
   for (const entry of record.containers) {
@@ -96,6 +95,7 @@ async function describe(
       redact: redactor(variables, secrets),
     },
     limits: findLimits(host.groups, limitsName(unit, container)),
+    spawned: false,
     listening: false,
     started: container.startupProbe === undefined,
     passing: false,
@@ -202,6 +202,7 @@ async function spawnContainer(host: Host, unit: Unit, running: Running, index: n
       throw new Error(`container ${container.name}: ${(error as Error).message}`);
     }
     const mark = markOf(child.pid);
+    running.spawned = true;
     child.once('exit', (code, signal) => {
       running.ended = code === null ? `ended by signal ${signal}` : `exited with code ${code}`;
       processEnded(host, unit, running);

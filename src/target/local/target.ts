@@ -63,9 +63,10 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
   const tell = (resource: ResourceId) => {
     for (const changed of subscribers) changed(resource);
   };
+  const closing = new AbortController();
   const letGo = () => {
+    closing.abort();
     for (const unit of allUnits()) unit.watching.abort();
-    routes.close();
   };
   const guard = () => {
     try {
@@ -79,6 +80,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     router,
     backends: (resource) => backendsOf(unitsOf(resource)),
     guard,
+    closing: closing.signal,
     changed: tell,
     log,
   });
@@ -95,8 +97,8 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     images: openImages(dataDir, options.images, options.imagesFolder),
     secrets: options.secrets,
     guard,
-    takenPorts: () =>
-      new Set(allUnits().flatMap(({ record }) => record.containers.flatMap(({ ports }) => Object.values(ports)))),
+    ports: new Set(),
+    closing: closing.signal,
     save,
     note(unit) {
       try {
@@ -116,12 +118,16 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     published: (unit) => routes.insist(unit.record.resource),
     active: async (unit) => (await router.stats()).active[routerName(unit.record)] ?? 0,
     gone({ record }) {
+      releasePorts(record);
       units.get(record.resource)?.delete(record.unit);
       if (units.get(record.resource)?.size === 0) units.delete(record.resource);
       routes.publish(record.resource).catch(() => {});
       tell(record.resource);
     },
     log,
+  };
+  const releasePorts = ({ containers }: UnitRecord) => {
+    for (const port of containers.flatMap(({ ports }) => Object.values(ports))) host.ports.delete(port);
   };
   const keep = (unit: Unit) => {
     const those = units.get(unit.record.resource) ?? new Map<string, Unit>();
@@ -149,6 +155,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
       ...{ resource, unit: id, attempt, revision, version, restarts, boot },
       ...{ phase: 'starting', containers: [], ready: false, startedAt: Date.now() },
     };
+    if (before !== undefined) releasePorts(before.record);
     const unit = createUnit(record, runnable, unitFolder(dataDir, resource, id));
     keep(unit);
     try {

@@ -21,7 +21,9 @@ export interface Host {
   /** Throws StaleEpoch when a later operator has taken over; before every act. */
   guard(): void;
   /** Every port that a unit of this target was given. */
-  takenPorts(): Set<number>;
+  ports: Set<number>;
+  /** Aborted when this operator lets go of its units: what runs goes on running, what was begun is left to the next. */
+  closing: AbortSignal;
   /** Makes the record durable. Throws where the disk does not take it. */
   save(unit: Unit): void;
   /** The same where what follows does not depend on it; a failure is told in the unit's message. */
@@ -46,7 +48,9 @@ export interface Running {
   command: string[];
   beside: Beside;
   limits: Pick<Limits, 'remove' | 'outOfMemory'>;
-  /** How the process ended, where this operator saw it: `exited with code 1`. */
+  /** This operator is its parent: it hears at once when the process ends. */
+  spawned: boolean;
+  /** How the process ended, where this operator is its parent: `exited with code 1`. */
   ended?: string;
   /** Its main port is held by a socket of its own. */
   listening: boolean;
@@ -60,7 +64,10 @@ export interface Unit {
   record: UnitRecord;
   runnable: Runnable;
   folder: string;
+  /** Empty before the start and after the death. */
   containers: Running[];
+  /** What was last told about its readiness and its port. */
+  told?: string;
   /** Aborted when its processes need no more watching: it ends, or the driver lets go. */
   watching: AbortController;
   /** The start under way. It ends without an error, when it sees that the unit is to be stopped. */

@@ -111,7 +111,10 @@ async function writeKeys({ user }: VolumePlace, { folder, content, items, option
 
 export interface Mount {
   volume: string;
-  /** What is behind it: the volume's folder, or what `subPath` names in it. */
+  /** The volume's folder, and what `subPath` names in it. */
+  root: string;
+  inside: string[];
+  /** Both together. */
   folder: string;
   /** Its place in the working directory. */
   path: string;
@@ -119,10 +122,10 @@ export interface Mount {
 
 export function mountsOf(container: Container, volumes: Map<string, string>): Mount[] {
   return container.volumeMounts.map(({ name, mountPath, subPath }) => {
-    const volume = volumes.get(name);
-    if (volume === undefined)
-      throw new Error(`container ${container.name} mounts volume ${name}, which is not declared`);
-    return { volume: name, folder: subPath === undefined ? volume : join(volume, ...below(subPath)), path: mountPath };
+    const root = volumes.get(name);
+    if (root === undefined) throw new Error(`container ${container.name} mounts volume ${name}, which is not declared`);
+    const inside = below(subPath ?? '');
+    return { volume: name, root, inside, folder: join(root, ...inside), path: mountPath };
   });
 }
 
@@ -139,12 +142,9 @@ export async function prepareWorkFolder(
   await giveTo(user, work);
   await linkEntries(image, work);
   // Outer mounts first, so that an inner one is seen to lie inside.
-  for (const { path, folder } of [...mounts].sort((a, b) => below(a.path).length - below(b.path).length)) {
-    if (!(await exists(folder))) {
-      await mkdir(folder, { recursive: true, mode: 0o755 });
-      await giveTo(user, folder);
-    }
-    await place({ work, path, target: folder, image, user });
+  for (const mount of [...mounts].sort((a, b) => below(a.path).length - below(b.path).length)) {
+    await makeInside(mount, user);
+    await place({ work, path: mount.path, target: mount.folder, image, user });
   }
   for (const { path } of container.logs) {
     const target = logFile(unit, container.name, path);
@@ -154,6 +154,20 @@ export async function prepareWorkFolder(
     await place({ work, path, target, image, user });
   }
   return work;
+}
+
+/** The volume belongs to the process, which may have left links there: what is made and given away must not follow them. */
+async function makeInside({ root, inside, volume }: Mount, user: User | undefined): Promise<void> {
+  let folder = root;
+  for (const segment of inside) {
+    folder = join(folder, segment);
+    const seen = await lstat(folder).catch(() => undefined);
+    if (seen?.isSymbolicLink())
+      throw new Error(`subPath ${inside.join('/')} of volume ${volume} passes a link, ${folder}`);
+    if (seen !== undefined) continue;
+    await mkdir(folder, { mode: 0o755 });
+    await giveTo(user, folder);
+  }
 }
 
 /** Where a declared log file really lies, e.g. `logs/main/var%2Flog%2Fapp.log`. */

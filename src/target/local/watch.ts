@@ -40,9 +40,9 @@ function judge(host: Host, unit: Unit): void {
   const [first] = unit.containers;
   const served = first === undefined || first.container.ports.length === 0 || first.listening;
   const ready = served && unit.containers.every(({ started, passing }) => started && passing);
-  const route = `${ready} ${servedPort(unit)}`;
-  if (judged.get(unit) === route && ready === record.ready) return;
-  judged.set(unit, route);
+  const telling = `${ready} ${servedPort(unit)}`;
+  if (unit.told === telling && ready === record.ready) return;
+  unit.told = telling;
   if (ready !== record.ready) {
     record.ready = ready;
     delete record.readySince;
@@ -56,32 +56,26 @@ function judge(host: Host, unit: Unit): void {
   host.changed(unit);
 }
 
-/** What was last told about each unit: its readiness and where it serves. */
-const judged = new WeakMap<Unit, string>();
-
-/** The end of a process that this operator started is seen at once; of one that it found, by looking. */
+/** The end of a process of its own is told to this operator at once; of one that it found it learns by looking. */
 async function watchAlive(host: Host, unit: Unit, running: Running): Promise<void> {
-  const { signal } = unit.watching;
+  if (running.spawned) return;
   while (running.record.process !== undefined && isRunning(running.record.process)) {
-    await sleep(ALIVE_MS, undefined, { signal });
+    await sleep(ALIVE_MS, undefined, { signal: unit.watching.signal });
   }
-  // Where this operator is the parent, the event comes with the exit code, a moment later.
-  await sleep(ALIVE_MS, undefined, { signal });
   processEnded(host, unit, running);
 }
 
 async function watchLived(host: Host, unit: Unit, running: Running): Promise<void> {
   const { container } = running;
   if (container.readinessProbe !== undefined || container.ports.length > 0) return;
-  const left = unit.record.startedAt + LIVED_MS - Date.now();
-  if (left > 0 && !unit.record.ready) await sleep(left, undefined, { signal: unit.watching.signal });
+  if (!unit.record.ready) await delayed(unit, LIVED_MS);
   running.passing = true;
   judge(host, unit);
 }
 
 /** Soon after the start often, later seldom: so a start is noticed within 2.5 % of the time that it took. */
 function soon(since: number, least = 15): number {
-  return Math.min(1000, Math.max(least, (Date.now() - since) * 0.025));
+  return Math.min(1000, Math.max(least, (performance.now() - since) * 0.025));
 }
 
 /** Looks until the main port is held by a socket of the container's own. */
@@ -89,6 +83,7 @@ async function watchSocket(host: Host, unit: Unit, running: Running): Promise<vo
   const port = mainPort(running.container, running.record.ports);
   if (port === undefined) return;
   const { signal } = unit.watching;
+  const since = performance.now();
   while (!running.listening) {
     const holder = await holderOf(unit, running, port);
     if (signal.aborted) return;
@@ -98,7 +93,7 @@ async function watchSocket(host: Host, unit: Unit, running: Running): Promise<vo
       return;
     }
     running.listening = holder === 'own';
-    if (!running.listening) await sleep(soon(unit.record.startedAt), undefined, { signal });
+    if (!running.listening) await sleep(soon(since), undefined, { signal });
   }
   if (running.container.readinessProbe === undefined) running.passing = true;
   judge(host, unit);
@@ -142,9 +137,9 @@ async function watchProbes(host: Host, unit: Unit, running: Running): Promise<vo
 const askProbe = (probe: Probe, { beside }: Running): Promise<Answer> =>
   ask(probe, beside, probe.timeoutSeconds * 1000);
 
-/** The wait before the first question: what is left of the declared delay. */
-async function delayed(unit: Unit, probe: Probe): Promise<void> {
-  const left = unit.record.startedAt + probe.initialDelaySeconds * 1000 - Date.now();
+/** Until so long after the start; never longer than that, whatever the clock says. */
+async function delayed(unit: Unit, delayMs: number): Promise<void> {
+  const left = Math.min(delayMs, unit.record.startedAt + delayMs - Date.now());
   if (left > 0) await sleep(left, undefined, { signal: unit.watching.signal });
 }
 
@@ -154,8 +149,8 @@ const leastPause = (probe: Probe) => ('exec' in probe ? 200 : 15);
 /** Asked often, so that a success is seen early; it has failed when its periods are over: `failureThreshold × periodSeconds`. */
 async function startedUp(host: Host, unit: Unit, running: Running, probe: Probe): Promise<boolean> {
   const { signal } = unit.watching;
-  await delayed(unit, probe);
-  const since = Date.now();
+  await delayed(unit, probe.initialDelaySeconds * 1000);
+  const since = performance.now();
   const deadline = since + probe.failureThreshold * probe.periodSeconds * 1000;
   let successes = 0;
   for (;;) {
@@ -163,22 +158,22 @@ async function startedUp(host: Host, unit: Unit, running: Running, probe: Probe)
     if (signal.aborted) return false;
     successes = pass ? successes + 1 : 0;
     if (successes >= probe.successThreshold) return true;
-    if (Date.now() >= deadline) {
+    if (performance.now() >= deadline) {
       await endUnit(host, unit, { message: `startup probe failed: ${message}`, crashed: false });
       return false;
     }
     const period = pass
       ? probe.periodSeconds * 1000
       : Math.min(probe.periodSeconds * 1000, soon(since, leastPause(probe)));
-    await sleep(Math.min(period, Math.max(1, deadline - Date.now())), undefined, { signal });
+    await sleep(Math.min(period, Math.max(1, deadline - performance.now())), undefined, { signal });
   }
 }
 
 /** Until it has first passed it is asked often; from then on as declared, and thresholds count. */
 async function watchReadiness(host: Host, unit: Unit, running: Running, probe: Probe): Promise<void> {
   const { signal } = unit.watching;
-  await delayed(unit, probe);
-  const since = Date.now();
+  await delayed(unit, probe.initialDelaySeconds * 1000);
+  const since = performance.now();
   let streak = { pass: running.passing, count: 0 };
   for (;;) {
     const { pass, message } = await askProbe(probe, running);
@@ -198,7 +193,7 @@ async function watchReadiness(host: Host, unit: Unit, running: Running, probe: P
 
 async function watchLiveness(host: Host, unit: Unit, running: Running, probe: Probe): Promise<void> {
   const { signal } = unit.watching;
-  await delayed(unit, probe);
+  await delayed(unit, probe.initialDelaySeconds * 1000);
   for (let failures = 0; ; ) {
     const { pass, message } = await askProbe(probe, running);
     if (signal.aborted) return;

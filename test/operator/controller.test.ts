@@ -1,0 +1,140 @@
+import t from 'tap';
+import type { Resource, ResourceId } from '../../src/manifest/resource.ts';
+import { createController, type StateChange } from '../../src/operator/controller.ts';
+import type { Told } from '../../src/operator/declarations.ts';
+import { createAnswerer } from '../../src/operator/questions.ts';
+import type { LiveUnit, TrafficPolicy } from '../../src/plan/live.ts';
+import type { Action } from '../../src/rollout/decision.ts';
+import type { UnitDriver } from '../../src/target/ports.ts';
+import { workload } from '../support/resources.ts';
+
+/** A target whose units are ready as soon as they are started. */
+function driver() {
+  const units = new Map<string, LiveUnit>();
+  const acts: Action[] = [];
+  let traffic: TrafficPolicy | undefined;
+  const made: UnitDriver = {
+    observe: async (ids) =>
+      new Map(
+        ids.map((id) => [
+          id,
+          { observedAt: 0, complete: true, units: [...units.values()], ...(traffic && { traffic }) },
+        ]),
+      ),
+    async start(_id, action) {
+      acts.push(action);
+      if (action.kind === 'route') traffic = action.policy;
+      if (action.kind === 'stop') units.delete(action.unit);
+      if (action.kind === 'start') {
+        const { unit: id, revision, version, attempt, restarts } = action;
+        units.set(id, { id, revision, version, attempt, restarts, phase: 'running', ready: true, readySince: 0 });
+      }
+    },
+    precheck: async () => [{ name: 'target', result: 'pass', message: 'answers', remedy: '' }],
+    check: async () => ({ pass: true, message: '' }),
+    serve: async () => {},
+    subscribe: () => () => {},
+    resources: async () => [],
+    close: async () => {},
+  };
+  return { driver: made, units, acts };
+}
+
+function setUp() {
+  const target = driver();
+  const changes: StateChange[] = [];
+  const remote = { down: false };
+  const failures: string[] = [];
+  const controller = createController({
+    now: Date.now,
+    conditions: () => ({ operatorPaused: false, highestId: 0 }),
+    driverOf: () => target.driver,
+    runnable: async (_id, revision) => workload(revision).runnable,
+    answer: createAnswerer(async ({ resource }) => resource.runnable),
+    async publish(change) {
+      if (change.first && remote.down) throw new Error('the remote is down');
+      changes.push(change);
+    },
+    decided() {},
+    failed: (_id, what) => failures.push(what),
+    signal: new AbortController().signal,
+  });
+  t.teardown(() => controller.stop());
+  return { ...target, controller, changes, remote, failures };
+}
+
+const tell = (resource: Resource, commit = 'c1'): Map<ResourceId, Told> =>
+  new Map([
+    [
+      resource.id,
+      {
+        commit,
+        declaration: { resource, commit, deletionConfirmed: false },
+        now: { valid: true, revision: resource.revision },
+      },
+    ],
+  ]);
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const id: ResourceId = 'Workload/tomcat';
+
+t.test('it looks, decides, publishes and acts until all is as declared', async (t) => {
+  const { controller, units, changes } = setUp();
+  controller.declare(tell(workload('aaaaaaaaaa', { replicas: 3 })));
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded' && controller.idle());
+  t.equal(units.size, 3);
+  const first = changes.findIndex((change) => change.first);
+  t.equal(changes[first]?.next?.rollout?.phase, 'Progressing', 'the plan is durable before anything is started');
+});
+
+t.test('nothing is started while its plan cannot be made durable; then it goes on by itself', async (t) => {
+  const { controller, acts, remote, failures } = setUp();
+  remote.down = true;
+  controller.declare(tell(workload('aaaaaaaaaa', { replicas: 2 })));
+  await until(() => failures.length > 0);
+  t.same(acts, []);
+  t.not(controller.state(id)?.rollout?.phase, 'Progressing', 'what was not durable was not decided');
+  remote.down = false;
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded');
+});
+
+t.test('an operation is taken once, durably, however often it is told', async (t) => {
+  const { controller, changes } = setUp();
+  controller.declare(tell(workload('aaaaaaaaaa', { replicas: 1 })));
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded' && controller.idle());
+  const before = changes.length;
+  const operation = {
+    name: 'p',
+    digest: 'd',
+    action: 'pause' as const,
+    resource: id,
+    rollout: 1,
+    place: { file: 'p', line: 1, column: 1 },
+  };
+  controller.operate([operation]);
+  controller.operate([operation]);
+  await until(() => controller.state(id)?.operations.p !== undefined && controller.idle());
+  t.match(controller.state(id)?.operations.p, { outcome: 'refused' });
+  t.equal(changes.slice(before).filter((change) => change.first).length, 1);
+});
+
+t.test('a target that does not answer is asked again, and nothing is removed meanwhile', async (t) => {
+  const { controller, driver: target, units, failures } = setUp();
+  controller.declare(tell(workload('aaaaaaaaaa', { replicas: 2 })));
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded' && controller.idle());
+  const { observe } = target;
+  target.observe = async () => {
+    throw new Error('frozen');
+  };
+  controller.declare(tell(workload('bbbbbbbbbb', { replicas: 2 }), 'c2'));
+  await until(() => failures.length > 0);
+  t.equal(
+    [...units.values()].every((unit) => unit.revision === 'aaaaaaaaaa'),
+    true,
+  );
+  target.observe = observe;
+  await until(() => controller.state(id)?.rollout?.id === 2 && controller.state(id)?.rollout?.phase === 'Succeeded');
+});
