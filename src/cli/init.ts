@@ -40,6 +40,7 @@ export async function makeConfigRepository(folder: string): Promise<void> {
   try {
     await chmod(draft, 0o777 & ~process.umask());
     await cp(join(packageRoot, 'examples-repo'), draft, { recursive: true });
+    await cp(join(packageRoot, 'schemas'), join(draft, '.schemas'), { recursive: true, filter: isFolderOrSchema });
     await git(draft, ['init', '--quiet', '--initial-branch=main']);
     await git(draft, ['add', '--all']);
     const known = await askGit(draft, ['config', 'user.email']);
@@ -51,3 +52,5 @@ export async function makeConfigRepository(folder: string): Promise<void> {
     throw error;
   }
 }
+
+const isFolderOrSchema = (path: string): boolean => !/\.(?!json$)[^./]+$/.test(basename(path));

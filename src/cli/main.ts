@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { GitError } from '../git/errors.ts';
+import { registerCheck } from './check.ts';
 import { registerDemo } from './demo.ts';
 import { Failure } from './failure.ts';
 import { registerHistory } from './history.ts';
@@ -30,6 +31,7 @@ function commandLine(): Command {
   registerRun(program);
   registerValidate(program);
   registerPlan(program);
+  registerCheck(program);
   registerStatus(program);
   registerHistory(program);
   registerLogs(program);

@@ -61,7 +61,7 @@ function httpAddress(repo: string, token: Credentials | undefined): Address {
   const inUrl =
     url.username === '' && url.password === ''
       ? undefined
-      : { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
+      : { username: decoded(url.username), password: decoded(url.password) };
   url.username = '';
   url.password = '';
   url.hash = '';
@@ -69,6 +69,15 @@ function httpAddress(repo: string, token: Credentials | undefined): Address {
   const credentials = token ?? inUrl;
   const plain = url.href.replace(/\/+$/, '');
   return { kind: 'http', url: plain, display: plain, ...(credentials === undefined ? {} : { credentials }) };
+}
+
+/** A stray percent sign stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function fileAddress(path: string): Address {

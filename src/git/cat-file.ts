@@ -1,6 +1,6 @@
 /** One `git cat-file --batch` process, kept: started at the first read, started again when it died, ended by `close`. */
 import type { Oid } from '../manifest/resource.ts';
-import { programError } from './errors.ts';
+import { GitError, redact } from './errors.ts';
 import type { ObjectType, RawObject } from './object-format.ts';
 import { openPipe, type PipedProcess } from './pipe.ts';
 import type { GitProgram } from './program.ts';
@@ -78,7 +78,8 @@ function startProcess(git: GitProgram, ended: (process: Process) => void): Proce
   };
   const fail = (why: string) => {
     ended(process);
-    const error = programError('read objects', git.gitdir, stderr, why);
+    const detail = redact(stderr).trim().split('\n').at(-1) || why;
+    const error = new GitError('broken-clone', `${git.gitdir}: its objects cannot be read (${detail})`);
     for (const waiting of queue.splice(0)) waiting.failed(error);
   };
   child.stdout.on('data', parser);

@@ -31,6 +31,11 @@ export interface Clone {
   tidy: Tidy;
   /** The full name of the remote's default branch; undefined where it names none. */
   defaultBranch(signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Throws away what is there, as after a `broken-clone` or `missing-object`; the next fetch brings everything again. What was committed and
+   * not pushed is gone.
+   */
+  renew(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -38,8 +43,6 @@ export interface CloneOptions {
   stateDir: string;
   /** As `--repo` has it. */
   repo: string;
-  /** Throws away what there is, as after an error with the code `broken-clone`. */
-  anew?: boolean;
 }
 
 const CONFIG = `[core]
@@ -62,7 +65,7 @@ export async function resolveAddress(
   return { address: found, local, key: repositoryKey({ ...found, url: local.commondir.replace(/\/\.git$/, '') }) };
 }
 
-export async function openClone({ stateDir, repo, anew = false }: CloneOptions): Promise<Clone> {
+export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone> {
   const { address, local, key } = await resolveAddress(repo);
   const path = await findGit();
   if (path === undefined && address.kind !== 'http')
@@ -72,10 +75,7 @@ export async function openClone({ stateDir, repo, anew = false }: CloneOptions):
     );
   const gitdir = join(stateDir, key, 'clone.git');
   const git = path === undefined ? undefined : { path, gitdir, env: gitEnvironment(accessOf(address)) };
-  if (anew || !(await isWhole(gitdir, git))) {
-    await discard(gitdir);
-    await create(gitdir);
-  }
+  if (!(await isWhole(gitdir, git))) await makeAnew(gitdir);
   const objects = openStore(gitdir, git);
   const tidy = keepTidy(gitdir, git);
   const remote = connect({ address, gitdir, objects, ...(local && { local }), ...(git && { git }) });
@@ -87,6 +87,11 @@ export async function openClone({ stateDir, repo, anew = false }: CloneOptions):
     ...(git && { git }),
     ...remote,
     tidy,
+    async renew() {
+      objects.close();
+      objects.unsent.clear();
+      await makeAnew(gitdir);
+    },
     async close() {
       await tidy.close();
       objects.close();
@@ -148,6 +153,11 @@ async function isWhole(gitdir: string, git: GitProgram | undefined): Promise<boo
   }
 }
 
+async function makeAnew(gitdir: string): Promise<void> {
+  await discard(gitdir);
+  await create(gitdir);
+}
+
 /** Moved out of the way first, so that nobody finds half of it. */
 async function discard(gitdir: string): Promise<void> {
   const trash = `${gitdir}.trash-${randomBytes(4).toString('hex')}`;
@@ -163,7 +173,7 @@ async function discard(gitdir: string): Promise<void> {
 async function create(gitdir: string): Promise<void> {
   const made = `${gitdir}.new-${randomBytes(4).toString('hex')}`;
   for (const folder of ['objects/pack', 'objects/info', 'refs/heads', 'refs/tags'])
-    await mkdir(join(made, folder), { recursive: true });
+    await mkdir(join(made, folder), { recursive: true, mode: 0o700 });
   await writeFile(join(made, 'HEAD'), 'ref: refs/heads/main\n');
   await writeFile(join(made, 'config'), CONFIG);
   await writeFile(join(made, 'sluice-format'), FORMAT);

@@ -46,12 +46,18 @@ export interface RejectedRef {
   reason: string;
 }
 
+/** Refs that a message names at most. */
+const MAX_NAMED = 5;
+
 /** Nothing of the push was taken: some ref does not hold what was expected, or the remote refuses the change. */
 export class PushRejected extends GitError {
   readonly refs: RejectedRef[];
 
   constructor(refs: RejectedRef[]) {
-    const lines = refs.map((ref) => `${ref.ref}: expected ${name(ref.expected)}${actually(ref)} (${ref.reason})`);
+    const lines = refs
+      .slice(0, MAX_NAMED)
+      .map((ref) => `${ref.ref}: expected ${name(ref.expected)}${actually(ref)} (${ref.reason})`);
+    if (refs.length > MAX_NAMED) lines.push(`and ${refs.length - MAX_NAMED} more`);
     super(
       'push-rejected',
       `the remote took nothing of the push: ${lines.join('; ')}; read these refs again, then retry`,
@@ -104,6 +110,11 @@ function parseRetryAfter(value: string | undefined): number | undefined {
 /** First match wins; on what the `git` program and ssh print under LC_ALL=C. */
 const PROGRAM_ERRORS: [RegExp, GitErrorCode, string][] = [
   [
+    /not a git repository|bad object|unable to read|is corrupt|missing (blob|tree|commit)|did not send all necessary objects|unresolved deltas/i,
+    'broken-clone',
+    "the operator's own clone lacks objects; it is thrown away and cloned again",
+  ],
+  [
     /mismatched algorithms|unsupported object.?format|object format.*sha256/i,
     'unsupported',
     'its object format is not SHA-1, which Sluice cannot read; convert it',
@@ -142,14 +153,9 @@ const PROGRAM_ERRORS: [RegExp, GitErrorCode, string][] = [
     'cannot be reached; check the network and --repo',
   ],
   [
-    /early EOF|unexpected disconnect|hung up unexpectedly|bad pack|index-pack failed|inflate|RPC failed|protocol error|not valid: is this a git repository|invalid server response|bad line length/i,
+    /early EOF|unexpected disconnect|hung up unexpectedly|bad pack|index-pack failed|inflate|RPC failed|protocol error|invalid server response|bad line length/i,
     'bad-answer',
     'broke off in the middle of an answer; asking again',
-  ],
-  [
-    /bad object|unable to read|is corrupt|missing (blob|tree|commit)|did not send all necessary objects|unresolved deltas/i,
-    'broken-clone',
-    "the operator's own clone lacks objects; it is thrown away and cloned again",
   ],
 ];
 

@@ -11,7 +11,7 @@ export type FeedEvent =
   | { kind: 'head'; commit: Oid; previous: Oid | undefined }
   /** The remote branch does not follow `held` any more: `held` stays the commit to work from. Told once for each `head`. */
   | { kind: 'rewritten'; held: Oid; head: Oid }
-  /** The remote could not be read; nothing is lost. */
+  /** The remote could not be read; nothing is lost. After `broken-clone` the clone was made anew, and is filled again. */
   | { kind: 'error'; error: Error; failures: number; retryInMs: number };
 
 export interface FeedOptions {
@@ -61,6 +61,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
       const event = await look(failures > 0, ended.signal).catch(asError);
       if (event instanceof Error) {
         failures++;
+        if (event instanceof GitError && event.code === 'broken-clone') await clone.renew();
         pauseMs = backoff(pauseMs, failures, event);
         await tell({ kind: 'error', error: event, failures, retryInMs: pauseMs });
       } else {

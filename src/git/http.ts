@@ -17,7 +17,7 @@ export interface HttpRemote {
   ask(
     method: 'GET' | 'POST',
     path: string,
-    options: { headers?: Record<string, string>; body?: Buffer; signal?: AbortSignal },
+    options: { headers?: Record<string, string>; body?: Buffer; signal: AbortSignal; timeoutMs?: number },
   ): Promise<HttpAnswer>;
   close(): Promise<void>;
 }
@@ -25,6 +25,8 @@ export interface HttpRemote {
 /** Without a byte for this long the remote counts as dead. */
 const SILENCE_MS = 30_000;
 const CONNECT_MS = 10_000;
+/** The whole of a question; what carries packs is given its own time. */
+const ASK_MS = 60_000;
 /** Connections are kept between polls. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -49,22 +51,42 @@ export function openHttp(address: Address & { kind: 'http' }): HttpRemote {
   return {
     url: address.url,
     display: address.display,
-    async ask(method, path, { headers, body, signal }) {
+    async ask(method, path, { headers, body, signal, timeoutMs = ASK_MS }) {
+      const deadline = within(timeoutMs, signal);
       try {
         const response = await request(`${address.url}/${path}`, {
           method,
           dispatcher: agent,
           headers: { 'user-agent': 'git/sluice', ...authorization, ...headers },
           ...(body === undefined ? {} : { body }),
-          ...(signal === undefined ? {} : { signal }),
+          signal: deadline.signal,
         });
         return await answer(response, address.display);
       } catch (error) {
-        signal?.throwIfAborted();
+        signal.throwIfAborted();
+        if (deadline.signal.aborted) throw lateError(address.display, timeoutMs);
         throw error instanceof GitError ? error : networkError(error as Error & { code?: string }, address.display);
+      } finally {
+        deadline.clear();
       }
     },
     close: () => agent.destroy(),
+  };
+}
+
+/** As `AbortSignal.any` with a timeout, without holding on to a signal that lives as long as the operator. */
+function within(ms: number, signal: AbortSignal): { signal: AbortSignal; clear(): void } {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  const timer = setTimeout(abort, ms);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort);
+  return {
+    signal: controller.signal,
+    clear() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    },
   };
 }
 
@@ -93,12 +115,15 @@ function withoutService(url: URL): string {
 
 function networkError(error: Error & { code?: string }, where: string): GitError {
   const code = error.code ?? (error.cause as { code?: string } | undefined)?.code ?? '';
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
-    return new GitError('timeout', `${where}: nothing answered for ${SILENCE_MS / 1000} s; asking again later`);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return lateError(where, SILENCE_MS);
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE')
     return new GitError('bad-answer', `${where}: the connection broke off in the middle of an answer; asking again`);
   const why = UNREACHABLE[code] ?? (code || error.message);
   return new GitError('unreachable', `${where}: cannot be reached (${why}); check the network and --repo`);
+}
+
+function lateError(where: string, ms: number): GitError {
+  return new GitError('timeout', `${where}: no answer in ${ms / 1000} s; asking again later`);
 }
 
 function authorizationOf({ credentials }: Address & { kind: 'http' }): Record<string, string> {

@@ -30,8 +30,8 @@ export interface Publisher {
   /** Whether the next push has anything to carry. */
   pending(): boolean;
   /**
-   * Pushes all that is pending, atomically. `PushRejected`: it was all forgotten, `reread` and make it anew. Any other
-   * error: it stays pending, push again later.
+   * Pushes all that is pending, atomically. `PushRejected`, or a clone that lost what was committed (`missing-object`,
+   * `broken-clone`): it was all forgotten, `reread` and make it anew. Any other error: it stays pending, push again later.
    */
   push(signal: AbortSignal): Promise<void>;
 }
@@ -42,6 +42,8 @@ interface Branch {
   /** Commits from `remote` to `tip`, made here. */
   made: Oid[];
 }
+
+const FORGETTING = ['push-rejected', 'missing-object', 'broken-clone'];
 
 export function openPublisher(clone: Clone): Publisher {
   const { objects, transport, gitdir } = clone;
@@ -93,8 +95,8 @@ export function openPublisher(clone: Clone): Publisher {
       await transport.push(sent, signal);
       await pushed(sent);
     } catch (error) {
-      if (!(error instanceof PushRejected)) throw error;
-      if (recognized(error)) return await pushAll(signal);
+      if (!(error instanceof GitError) || !FORGETTING.includes(error.code)) throw error;
+      if (error instanceof PushRejected && recognized(error)) return await pushAll(signal);
       updates = [];
       branches.clear();
       throw error;

@@ -16,6 +16,8 @@ import {
 import type { RefUpdate } from './types.ts';
 
 const ZERO = '0'.repeat(40);
+/** A pack may be as big as a first clone. */
+export const PACK_MS = 30 * 60_000;
 const V2 = { 'git-protocol': 'version=2' };
 
 export interface Advertisement {
@@ -78,7 +80,7 @@ export async function fetchPack(
     ...haves.map((oid) => `have ${oid}\n`),
     'done\n',
   ]);
-  const answer = packets(await post(remote, 'git-upload-pack', body, signal), remote.display);
+  const answer = packets(await post(remote, 'git-upload-pack', body, signal, V2, PACK_MS), remote.display);
   for (const packet of answer) {
     if (!Buffer.isBuffer(packet)) continue;
     const line = packet.toString('utf8').trim();
@@ -101,7 +103,7 @@ export async function receivePack(
     ),
   );
   const body = Buffer.concat([...commands, FLUSH, ...pack]);
-  const answer = await post(remote, 'git-receive-pack', body, signal, {});
+  const answer = await post(remote, 'git-receive-pack', body, signal, {}, PACK_MS);
   return readReport(
     sideBand(untilFlush(packets(answer, remote.display), remote.display), remote.display),
     updates,
@@ -132,6 +134,7 @@ async function post(
   body: Buffer,
   signal: AbortSignal,
   headers: Record<string, string> = V2,
+  timeoutMs?: number,
 ): Promise<Buffer> {
   const answer = await remote.ask('POST', service, {
     headers: {
@@ -141,6 +144,7 @@ async function post(
     },
     body,
     signal,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
   return answer.body;
 }

@@ -8,7 +8,7 @@ import { type HttpRemote, openHttp } from './http.ts';
 import type { ObjectStore } from './objects.ts';
 import { formatPack, storePack, unsentObjects } from './pack.ts';
 import { listRefs, readRef } from './refs.ts';
-import { type Advertisement, discover, fetchPack, lsHead, lsRefs, receivePack } from './smart-http.ts';
+import { type Advertisement, discover, fetchPack, lsHead, lsRefs, PACK_MS, receivePack } from './smart-http.ts';
 import { type ClosableTransport, openTransport, TRACKED, trackedRef, type Wire } from './transport.ts';
 import type { CommitData } from './types.ts';
 
@@ -71,7 +71,7 @@ export function openIsomorphicTransport(options: HttpOptions): HttpTransport {
         return await bulk.download(ref, fresh, signal);
       const want = await wanted(ref, signal);
       if (want === undefined || (!fresh && want === (await readRef(gitdir, trackedRef(ref))))) return want;
-      if ((await protocol(signal)) === 1) return await fetchVersion1(remote, gitdir, ref);
+      if ((await protocol(signal)) === 1) return await fetchVersion1(remote, gitdir, ref, signal);
       const haves = fresh ? [] : await knownCommits(gitdir, store);
       await storePack(gitdir, await fetchPack(remote, want, haves, signal), remote.display);
       return want;
@@ -113,11 +113,16 @@ async function knownCommits(gitdir: string, store: ObjectStore): Promise<Oid[]> 
  * For hosts that do not speak version 2. `ref` is what the clone has of it (else everything comes again), `singleBranch`
  * and no tags (else all refs are wanted), never a `depth` (else a whole tree comes again).
  */
-async function fetchVersion1(remote: HttpRemote, gitdir: string, ref: string): Promise<Oid | undefined> {
+async function fetchVersion1(
+  remote: HttpRemote,
+  gitdir: string,
+  ref: string,
+  signal: AbortSignal,
+): Promise<Oid | undefined> {
   const { fetchHead } = await git.fetch({
     fs,
     gitdir,
-    http: { request: (request) => throughRemote(remote, request) },
+    http: { request: (request) => throughRemote(remote, request, signal) },
     url: remote.url,
     remote: 'origin',
     ref: trackedRef(ref),
@@ -129,7 +134,7 @@ async function fetchVersion1(remote: HttpRemote, gitdir: string, ref: string): P
   return fetchHead ?? undefined;
 }
 
-async function throughRemote(remote: HttpRemote, request: GitHttpRequest) {
+async function throughRemote(remote: HttpRemote, request: GitHttpRequest, signal: AbortSignal) {
   const { url, method = 'GET', headers = {} } = request;
   if (!url.startsWith(`${remote.url}/`))
     throw new GitError('failed', `${remote.display}: a request left the repository`);
@@ -137,6 +142,8 @@ async function throughRemote(remote: HttpRemote, request: GitHttpRequest) {
   for await (const part of request.body ?? []) parts.push(part);
   const answer = await remote.ask(method === 'POST' ? 'POST' : 'GET', url.slice(remote.url.length + 1), {
     headers,
+    signal,
+    timeoutMs: PACK_MS,
     ...(parts.length === 0 ? {} : { body: Buffer.concat(parts) }),
   });
   async function* body() {

@@ -13,6 +13,12 @@ import type { RefUpdate } from './types.ts';
 const ASK_MS = 60_000;
 const MOVE_MS = 30 * 60_000;
 
+/**
+ * An argument vector holds some 2 MiB. More refs go in several pushes, branches last: a status never comes before the tags
+ * that it speaks of, and what went is found done when the rest is pushed again.
+ */
+const MAX_REFS = 4000;
+
 export interface NativeOptions {
   git: GitProgram;
   address: Address;
@@ -77,13 +83,24 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
       throw error;
     },
     async send(updates, signal) {
-      const ran = await runGit(git, pushArguments(url, updates), { signal, timeoutMs: MOVE_MS });
-      const refused = readPorcelain(ran.stdout.toString());
-      if (ran.code !== 0 && refused.size === 0) throw programError('push', where, ran.stderr, ran.failure);
-      return refused;
+      const ordered = [...updates].sort((a, b) => Number(isBranch(a)) - Number(isBranch(b)));
+      for (let at = 0; at < ordered.length; at += MAX_REFS) {
+        const ran = await runGit(git, pushArguments(url, ordered.slice(at, at + MAX_REFS)), {
+          signal,
+          timeoutMs: MOVE_MS,
+        });
+        const refused = readPorcelain(ran.stdout.toString());
+        if (refused.size > 0) return refused;
+        if (ran.code !== 0) throw programError('push', where, ran.stderr, ran.failure);
+      }
+      return new Map();
     },
     close: async () => {},
   };
+}
+
+function isBranch({ ref }: RefUpdate): boolean {
+  return ref.startsWith('refs/heads/');
 }
 
 /** Each ref with a lease on exactly what it must hold; without one (`ref:`), that it must not exist. */

@@ -36,21 +36,7 @@ export function openTransport(wire: Wire, store: ObjectStore, gitdir: string): C
     head: wire.head,
     refs: wire.refs,
     close: wire.close,
-    async fetch(ref, signal) {
-      const before = await readRef(gitdir, trackedRef(ref));
-      for (const fresh of [false, true]) {
-        const tip = await wire.download(ref, fresh, signal);
-        if (tip === undefined || (await isReadable(store, tip, fresh ? undefined : before))) {
-          await setRef(gitdir, trackedRef(ref), tip);
-          return tip;
-        }
-        await setRef(gitdir, trackedRef(ref), undefined);
-      }
-      throw new GitError(
-        'broken-clone',
-        `${ref} was fetched but cannot be read; the clone is thrown away and cloned again`,
-      );
-    },
+    fetch: (ref, signal) => inClone(gitdir, () => fetchReadable(ref, signal)),
     async push(updates, signal) {
       if (updates.length === 0) return;
       await refuseRewrites(store, updates);
@@ -59,6 +45,32 @@ export function openTransport(wire: Wire, store: ObjectStore, gitdir: string): C
       for (const oid of (await unsentObjects(store, tips)).keys()) store.unsent.delete(oid);
     },
   };
+
+  async function fetchReadable(ref: string, signal: AbortSignal): Promise<Oid | undefined> {
+    const before = await readRef(gitdir, trackedRef(ref));
+    for (const fresh of [false, true]) {
+      const tip = await wire.download(ref, fresh, signal);
+      if (tip === undefined || (await isReadable(store, tip, fresh ? undefined : before))) {
+        await setRef(gitdir, trackedRef(ref), tip);
+        return tip;
+      }
+      await setRef(gitdir, trackedRef(ref), undefined);
+    }
+    throw new GitError(
+      'broken-clone',
+      `${ref} was fetched but cannot be read; the clone is thrown away and cloned again`,
+    );
+  }
+}
+
+/** A clone whose folder is gone fails with the system's words: they mean that it must be made again. */
+async function inClone<T>(gitdir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    throw new GitError('broken-clone', `${gitdir}: is not whole (${(error as Error).message}); it is cloned again`);
+  }
 }
 
 /** Whether the commit and all of its trees that `known` does not share can be read. */

@@ -20,7 +20,9 @@ const MAX_DOCUMENT = MIB;
 const MAX_FILE = 32 * MIB;
 const MAX_DEPTH = 50;
 /** Values in a document, aliases counted as often as they are used. */
-const MAX_VALUES = 50_000;
+const MAX_VALUES = 20_000;
+/** A value takes about five: its key, a colon, spaces, itself, the end of the line. */
+const MAX_LEXEMES = 5 * MAX_VALUES;
 const MAX_ERRORS = 20;
 
 export interface YamlDocument {
@@ -105,8 +107,8 @@ function readPiece(text: string, firstLine: number): YamlDocument[] {
     const documents = new Composer(OPTIONS).compose(tokens(text, lines.addNewLine), false, text.length);
     return [...documents].map((document) => readDocument(document, position));
   } catch (error) {
-    if (!(error instanceof TooDeep)) throw error;
-    return [broken([firstLine, 1], 'too-deep', TOO_DEEP)];
+    if (!(error instanceof Refused)) throw error;
+    return [broken(position(error.offset), error.code, error.message)];
   }
 }
 
@@ -118,20 +120,33 @@ const OPTIONS = {
   logLevel: 'silent',
 } as const;
 
-class TooDeep extends Error {}
+class Refused extends Error {
+  readonly offset: number;
+  readonly code: string;
+  constructor(offset: number, code: string, message: string) {
+    super(message);
+    this.offset = offset;
+    this.code = code;
+  }
+}
+
 const TOO_DEEP = `the document is nested too deeply; ${MAX_DEPTH} levels are allowed`;
+const TOO_MANY = `the document holds more than ${MAX_VALUES} values (aliases count each time they are used); split it`;
 
 /**
- * What `Parser.parse` yields, but stopped where the nesting gets too deep: the composer works by recursion, and near the end of
- * the stack V8 may end the whole process instead of throwing.
+ * What `Parser.parse` yields, but stopped before anything is composed where it gets too deep or too much: the composer works by
+ * recursion, and near the end of the stack V8 may end the whole process instead of throwing; and it makes an error for every
+ * wrong character, at 20 µs each.
  */
 function* tokens(text: string, onNewLine: (offset: number) => void): Generator<CST.Token> {
   const parser = new Parser(onNewLine);
+  let lexemes = 0;
   onNewLine(0);
   for (const lexeme of new Lexer().lex(text)) {
     yield* parser.next(lexeme);
     // A level takes two entries at most: a map and a list in it.
-    if (parser.stack.length > 2 * MAX_DEPTH + 4) throw new TooDeep();
+    if (parser.stack.length > 2 * MAX_DEPTH + 4) throw new Refused(parser.offset, 'too-deep', TOO_DEEP);
+    if (++lexemes > MAX_LEXEMES) throw new Refused(parser.offset, 'too-many-values', TOO_MANY);
   }
   yield* parser.end();
 }
@@ -201,12 +216,7 @@ class ValueReader {
   #spend(count: number, node: Node | null, path: PathSegment[]): void {
     this.#count += count;
     if (this.#count <= MAX_VALUES) return;
-    this.#fail(
-      node,
-      path,
-      'too-many-values',
-      `the document holds more than ${MAX_VALUES} values (aliases count each time they are used); split it`,
-    );
+    this.#fail(node, path, 'too-many-values', TOO_MANY);
     throw new TooMuch();
   }
 

@@ -170,14 +170,14 @@ function waitForGoal(context: Context, state: State, rollout: Rollout): Step {
 function progressMark(rollout: Rollout, live: Live, now: Instant): string {
   const stage = rollout.plan.stages[rollout.stage];
   if (stage === undefined) return 'all stages are done';
-  if (stage.goal.kind === 'traffic') return `${stage.name}: traffic is being moved`;
+  if (stage.goal.kind === 'traffic') return 'traffic is being moved';
   const total = Object.values(stage.goal.want).reduce((sum, n) => sum + n, 0);
   const others = live.units.filter(
     (unit) => unit.version === (stage.goal.kind === 'replicas' ? stage.goal.version : ''),
   );
   const old = others.filter((unit) => unit.revision !== rollout.plan.to).length;
   const left = old === 0 ? '' : `, ${old} of earlier revisions left`;
-  return `${stage.name}: ${doneOf(stage.goal, live, now)} of ${total} ready${left}`;
+  return `${doneOf(stage.goal, live, now)} of ${total} ready${left}`;
 }
 
 /** What is wrong with the units, in their own words. */

@@ -11,7 +11,7 @@ import { toDocument } from '../../src/status/document.ts';
 import { statusPath } from '../../src/status/names.ts';
 import { toText } from '../../src/status/yaml.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 export interface Ended {
   code: number | null;

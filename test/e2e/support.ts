@@ -1,6 +1,6 @@
 /** The real thing from outside: a repository, the operator as a process, requests through its router. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -70,8 +70,13 @@ export function operator(at: Place, ...more: string[]): Running {
   return cli([...args, '--interval', '1s', ...more], at.repo);
 }
 
-export function cli(args: string[], cwd: string): Running {
-  const child = spawn(process.execPath, [CLI, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+/** `env` over what the tests run with. */
+export function cli(args: string[], cwd: string, env: Record<string, string> = {}): Running {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   const collect = (chunk: Buffer) => {
     output += chunk.toString();
@@ -79,6 +84,65 @@ export function cli(args: string[], cwd: string): Running {
   child.stdout.on('data', collect);
   child.stderr.on('data', collect);
   return { process: child, output: () => output, exit: new Promise((resolve) => child.once('close', resolve)) };
+}
+
+/** A command of `sluice` in the place's repository, to its end. */
+export async function sluice(at: Place, ...args: string[]): Promise<{ code: number | null; output: string }> {
+  const command = cli(args, at.repo);
+  const code = await command.exit;
+  return { code, output: command.output() };
+}
+
+/** Every line that an operator has logged so far, as `level message`. */
+export function logged(running: Running): string[] {
+  const levels: Record<number, string> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
+  return running
+    .output()
+    .split('\n')
+    .flatMap((line) => {
+      if (!line.startsWith('{') || !line.endsWith('}')) return line === '' ? [] : [line];
+      const { level, msg } = JSON.parse(line);
+      return [`${levels[level]} ${msg}`];
+    });
+}
+
+/** Waits for a line of the log, and tells the last ones when it does not come. */
+export function logs(running: Running, pattern: RegExp, seconds = 30): Promise<string> {
+  return until(`a log line ${pattern}`, () => logged(running).find((line) => pattern.test(line)), seconds).catch(
+    (error: Error) => {
+      throw new Error(`${error.message}; the log ends:\n${logged(running).slice(-20).join('\n')}`);
+    },
+  );
+}
+
+/** The attempts of a resource that have a process now, as `/proc` tells: `tomcat-1.k2f9`. */
+export function alive(at: Place, resource: string): Set<string> {
+  return new Set(processes(at, resource).map(({ attempt }) => attempt));
+}
+
+/** Every process of a resource's units here, by what it carries in its environment. */
+export function processes(at: Place, resource: string): { pid: number; attempt: string }[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    const env = read(`/proc/${name}/environ`).split('\0');
+    const attempt = env.find((line) => line.startsWith('SLUICE_ATTEMPT='));
+    const ours = env.includes(`SLUICE_RESOURCE=${resource}`) && env.some((line) => line.includes(at.root));
+    return ours && attempt !== undefined ? [{ pid: Number(name), attempt: attempt.slice(15) }] : [];
+  });
+}
+
+/** The process of the place's router. */
+export function routerPid(at: Place): number | undefined {
+  const found = pidsBelow(at.root).find((pid) => read(`/proc/${pid}/cmdline`).includes('router/main.js'));
+  return found;
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** Ends the operator, every unit and the router, and removes everything. */

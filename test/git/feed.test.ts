@@ -1,7 +1,9 @@
+import { readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { openClone } from '../../src/git/clone.ts';
+import { list } from '../../src/git/compare.ts';
 import { type Feed, type FeedEvent, type FeedOptions, openFeed } from '../../src/git/feed.ts';
 import { bareRepository, commitFiles, git, serveHttp, temporary } from '../support/git-servers.ts';
 
@@ -123,6 +125,31 @@ t.test(
     t.match(await accepting.next(), { kind: 'rewritten', held: rewritten, head: again }, 'it accepts once');
   },
 );
+
+t.test('a clone that is lost or broken while it is used is made again', async (t) => {
+  const { path, url } = repository();
+  for (const repo of [url, path]) {
+    commitFiles(path, { a: '1' });
+    const watch = await watched(repo);
+    await watch.next();
+    await rm(watch.clone.gitdir, { recursive: true });
+    const second = commitFiles(path, { a: `${Math.random()}` });
+    watch.feed.hint();
+    let event = await watch.next('head');
+    while (event.kind === 'head' && event.commit !== second) event = await watch.next('head');
+    const [entry] = await list(watch.clone.objects, second);
+    t.match((await watch.clone.objects.blob(entry?.oid ?? '')).toString(), /^0\./, repo);
+
+    for (const folder of readdirSync(join(watch.clone.gitdir, 'objects')))
+      await rm(join(watch.clone.gitdir, 'objects', folder), { recursive: true });
+    const third = commitFiles(path, { b: '1' });
+    watch.feed.hint();
+    event = await watch.next('head');
+    while (event.kind === 'head' && event.commit !== third) event = await watch.next('head');
+    t.equal((await watch.clone.objects.commit(third)).parents[0], second);
+    await watch.close();
+  }
+});
 
 t.test('a remote that asks for time is left alone for it', async (t) => {
   const { path, url } = repository();

@@ -1,4 +1,5 @@
 /** One suite over every way to a remote: HTTP in process (with and without git, both protocol versions), git over HTTP, ssh and file. */
+import { execFileSync } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -367,6 +368,32 @@ t.test('what is no repository, or none that can be read, is said', async (t) => 
   t.match(await failure(at(reftable)), { code: 'unsupported', message: /reftable/ });
   t.match(await failure(withoutGit(() => at(join(root, 'repo-0.git')))), { code: 'no-git', message: /install git/ });
   t.match(await failure(withoutGit(() => at('git@host:x.git'))), { code: 'no-git' });
+});
+
+t.test('a repository of another user says what to do', { skip: process.getuid?.() !== 0 }, async (t) => {
+  const path = bareRepository(root, 'foreign.git');
+  commitFiles(path, { a: '1' });
+  execFileSync('chown', ['-R', 'nobody', path]);
+  const { clone, transport } = await opened(path);
+  t.teardown(() => clone.close());
+  t.match(await failure(transport.fetch(MAIN, signal)), { code: 'auth', message: /safe\.directory/ });
+});
+
+t.test('more refs than one argument vector holds', async (t) => {
+  const path = bareRepository(root, 'many.git');
+  const tip = commitFiles(path, { a: '1' });
+  const { clone, transport } = await opened(path);
+  t.teardown(() => clone.close());
+  await transport.fetch(MAIN, signal);
+  const next = await commitOn(clone, tip, 'a', '2');
+  const updates = Array.from({ length: 4500 }, (_, n) => ({
+    ref: `refs/sluice/keep/workload/w/${n}`,
+    old: undefined,
+    new: tip,
+  }));
+  await transport.push([{ ref: MAIN, old: tip, new: next }, ...updates], signal);
+  t.equal((await transport.refs(['refs/sluice/'], signal)).size, 4500);
+  t.equal(tipOf(path, MAIN), next);
 });
 
 t.test('ssh: a key that is refused, a server that is gone', { skip: ssh === undefined }, async (t) => {

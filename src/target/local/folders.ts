@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import type { Kind, ResourceId } from '../../manifest/resource.ts';
 
 /** `Workload/tomcat` is the folder `Workload-tomcat`. */
-export const folderName = (resource: ResourceId) => resource.replace('/', '-');
+const folderName = (resource: ResourceId) => resource.replace('/', '-');
 
 /** The resource of a folder name, or undefined where it is none of ours. */
 export function resourceOf(folder: string): ResourceId | undefined {

@@ -1,26 +1,13 @@
 /** Images as folders: a tree of the config repository, written once, or a folder that the target gives. */
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseImage } from '../../manifest/image.ts';
 import type { Image, Oid } from '../../manifest/resource.ts';
-import { validate } from '../../manifest/validate.ts';
-import { readYaml } from '../../manifest/yaml.ts';
 import type { ImageSource } from '../ports.ts';
 import { imagesFolder } from './folders.ts';
 
-export interface LocatedImage {
-  folder: string;
-  command: string[];
-  env: Record<string, string>;
-  /** Run beside the process after it has lost its traffic, before it is told to end. */
-  drain?: string[];
-}
-
-/** `image.yaml` of a folder. */
-interface ImageFile {
-  command: string[];
-  env: Record<string, string>;
-  drain?: string[];
-}
+/** A folder and what its `image.yaml` says. */
+export type LocatedImage = Pick<Image, 'command' | 'env' | 'drain'> & { folder: string };
 
 export interface Images {
   locate(image: Image): Promise<LocatedImage>;
@@ -95,7 +82,7 @@ function imagePath(name: string): string[] {
   throw new Error(`image ${name} is no name of an image; write it like hello:8`);
 }
 
-async function readImageFile(folder: string, name: string): Promise<ImageFile> {
+async function readImageFile(folder: string, name: string): Promise<Omit<LocatedImage, 'folder'>> {
   let text: Buffer;
   try {
     text = await readFile(join(folder, 'image.yaml'));
@@ -104,13 +91,8 @@ async function readImageFile(folder: string, name: string): Promise<ImageFile> {
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
     throw new Error(`image ${name} has no file image.yaml in ${folder}; add one like \`command: [node, server.js]\``);
   }
-  const [document] = readYaml(text);
-  const wrong = document === undefined ? [] : document.errors;
-  const problems =
-    document === undefined || wrong.length > 0 ? wrong : validate('image', document.value, document.locate);
-  const [first] = problems;
-  if (document !== undefined && first === undefined) return document.value as ImageFile;
-  const what =
-    first === undefined ? 'is empty' : [`line ${first.at[0]}:`, first.path, first.message].filter(Boolean).join(' ');
-  throw new Error(`image ${name}: image.yaml ${what}`);
+  const { runs, diagnostics } = parseImage(text);
+  if (runs !== undefined) return runs;
+  const [{ at, path, message } = { at: [1, 1], path: '', message: 'cannot be read' }] = diagnostics;
+  throw new Error(`image ${name}: image.yaml ${[`line ${at[0]}:`, path, message].filter(Boolean).join(' ')}`);
 }

@@ -182,9 +182,9 @@ export interface UnitLog {
 
 /** What the units of a resource wrote, or one of them; needs no operator. Empty where there is nothing. */
 export async function readLogs(dataDir: string, resource: ResourceId, unit?: string): Promise<UnitLog[]> {
-  const units = unit === undefined ? await names(resourceFolder(dataDir, resource)) : [unit];
   const logs: UnitLog[] = [];
-  for (const id of units) {
+  for (const id of await names(resourceFolder(dataDir, resource))) {
+    if (unit !== undefined && id !== unit) continue;
     const folder = unitFolder(dataDir, resource, id);
     for (const container of await names(join(folder, 'logs'))) {
       const files = await names(logsFolder(folder, container));

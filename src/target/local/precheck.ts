@@ -15,8 +15,8 @@ import type { Host } from './unit.ts';
 import { identityOf } from './user.ts';
 
 export interface Asked {
-  host: Host;
-  router: RouterClient;
+  host: Pick<Host, 'dataDir' | 'user' | 'groups' | 'secrets'> & { images: Pick<Host['images'], 'look'> };
+  router: Pick<RouterClient, 'observe' | 'address'>;
   spec: Spec;
   runnable: Runnable;
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import type { ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { Instant, UnitPhase } from '../../plan/live.ts';
-import { resourceOf, unitFolder, unitsFolder } from './folders.ts';
+import { resourceFolder, resourceOf, unitFolder, unitsFolder } from './folders.ts';
 
 /** One process of a unit, known beyond doubt: a process id may be reused, but not within one boot with the same start. */
 export interface ProcessMark {
@@ -78,16 +78,13 @@ export interface FoundUnit {
   runnable?: Runnable;
 }
 
-/** Every unit that has a folder. One that was stopped leaves none; one that was never begun has no record and is left out. */
-export function readUnits(dataDir: string): FoundUnit[] {
-  return entries(unitsFolder(dataDir)).flatMap((name) => {
-    const resource = resourceOf(name);
-    return resource === undefined ? [] : readResource(dataDir, resource);
-  });
-}
+/** Every resource that was ever served from here and not forgotten: its folder says so, even while it has no units. */
+export const readResources = (dataDir: string): ResourceId[] =>
+  entries(unitsFolder(dataDir)).flatMap((name) => resourceOf(name) ?? []);
 
-function readResource(dataDir: string, resource: ResourceId): FoundUnit[] {
-  return entries(join(unitsFolder(dataDir), resource.replace('/', '-'))).flatMap((unit) => {
+/** Every unit of a resource. One that was stopped leaves no record, and is left out. */
+export function readUnits(dataDir: string, resource: ResourceId): FoundUnit[] {
+  return entries(resourceFolder(dataDir, resource)).flatMap((unit) => {
     const folder = unitFolder(dataDir, resource, unit);
     if (!existsSync(recordFile(folder))) return [];
     const record = readJson<UnitRecord>(recordFile(folder));

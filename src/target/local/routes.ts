@@ -22,8 +22,6 @@ export interface Routes {
   /** The same, and resolves only when it has succeeded. */
   insist(resource: ResourceId): Promise<void>;
   forget(resource: ResourceId): Promise<void>;
-  /** Every resource that the router knows of this target. */
-  resources(): ResourceId[];
 }
 
 interface Wanted {
@@ -33,6 +31,8 @@ interface Wanted {
 
 export interface RoutesOptions {
   router: RouterClient;
+  /** The resources of this target; the router serves other targets too. */
+  mine: ResourceId[];
   backends(resource: ResourceId): Record<string, Backend[]>;
   /** Throws StaleEpoch when a later operator has taken over. */
   guard(): void;
@@ -46,8 +46,19 @@ export interface RoutesOptions {
 const RETRY_MS = 500;
 
 /** Goes on from what the router runs with: its configuration outlives the operator. */
-export async function openRoutes({ router, backends, guard, closing, changed, log }: RoutesOptions): Promise<Routes> {
-  const running = new Map(Object.entries((await router.observe()).routes) as [ResourceId, Route][]);
+export async function openRoutes({
+  router,
+  mine,
+  backends,
+  guard,
+  closing,
+  changed,
+  log,
+}: RoutesOptions): Promise<Routes> {
+  const { routes } = await router.observe();
+  const running = new Map(
+    mine.flatMap((resource) => (routes[resource] === undefined ? [] : [[resource, routes[resource]]])),
+  );
   const wanted = new Map<ResourceId, Wanted>([...running].map(([resource, route]) => [resource, remembered(route)]));
   const unknown = new Set<ResourceId>();
   const next = new Map<ResourceId, Promise<void>>();
@@ -118,7 +129,6 @@ export async function openRoutes({ router, backends, guard, closing, changed, lo
       wanted.delete(resource);
       return publish(resource);
     },
-    resources: () => [...running.keys()],
   };
 }
 

@@ -4,7 +4,8 @@
  * A unit is a folder (`folders.ts`) with a record (`record.ts`), written before anything is done to its processes. After a
  * restart the records say what should be there and `/proc` says what is.
  */
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { setMaxListeners } from 'node:events';
+import { accessSync, constants, mkdirSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
@@ -21,7 +22,7 @@ import { resourceFolder, unitFolder, unitsFolder, volumesFolder } from './folder
 import { openImages } from './image.ts';
 import { precheckLocal } from './precheck.ts';
 import { bootId } from './processes.ts';
-import { beginRecord, readUnits, saveRecord, type UnitRecord } from './record.ts';
+import { beginRecord, readResources, readUnits, saveRecord, type UnitRecord } from './record.ts';
 import type { RouterClient } from './router/client.ts';
 import type { Backend } from './router/config.ts';
 import { openRoutes } from './routes.ts';
@@ -48,13 +49,12 @@ export interface LocalTargetOptions {
 /** Finds again what runs there, takes the target over for `epoch`, and goes on with every stop that was begun. */
 export async function openLocalTarget(options: LocalTargetOptions): Promise<UnitDriver> {
   const { epoch, router, log = () => {} } = options;
-  const dataDir = resolve(options.dataDir);
   if (process.platform !== 'linux') {
     throw new Error(
       `target ${options.name}: local targets need Linux and its /proc, not ${process.platform}; run the operator in a container`,
     );
   }
-  openFolder(options.name, dataDir);
+  const dataDir = openFolder(options.name, resolve(options.dataDir));
   claimEpoch(dataDir, epoch);
   const units = new Map<ResourceId, Map<string, Unit>>();
   const subscribers = new Set<(resource: ResourceId) => void>();
@@ -64,6 +64,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     for (const changed of subscribers) changed(resource);
   };
   const closing = new AbortController();
+  setMaxListeners(0, closing.signal);
   const letGo = () => {
     closing.abort();
     for (const unit of allUnits()) unit.watching.abort();
@@ -76,8 +77,10 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
       throw error;
     }
   };
+  const mine = new Set(readResources(dataDir));
   const routes = await openRoutes({
     router,
+    mine: [...mine],
     backends: (resource) => backendsOf(unitsOf(resource)),
     guard,
     closing: closing.signal,
@@ -135,11 +138,11 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
   };
 
   const boot = bootId();
-  const found = readUnits(dataDir);
+  const found = [...mine].flatMap((resource) => readUnits(dataDir, resource));
   for (const unit of await Promise.all(found.map((entry) => adoptUnit(host, entry, boot)))) keep(unit);
   opened = true;
   await host.images.prune(new Set(found.flatMap(({ runnable }) => treesOf(runnable))));
-  for (const resource of new Set([...units.keys(), ...routes.resources()])) routes.publish(resource).catch(() => {});
+  for (const resource of mine) routes.publish(resource).catch(() => {});
   for (const unit of allUnits()) if (unit.record.phase === 'stopping') void stopUnit(host, unit);
 
   const begin = (resource: ResourceId, action: Extract<Action, { kind: 'start' }>, runnable: Runnable) => {
@@ -158,6 +161,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     if (before !== undefined) releasePorts(before.record);
     const unit = createUnit(record, runnable, unitFolder(dataDir, resource, id));
     keep(unit);
+    mine.add(resource);
     try {
       beginRecord(dataDir, record, runnable);
       unit.starting = startUnit(host, unit);
@@ -176,6 +180,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     await routes.forget(resource);
     await rm(resourceFolder(dataDir, resource), { recursive: true, force: true });
     await rm(volumesFolder(dataDir, resource), { recursive: true, force: true });
+    mine.delete(resource);
     tell(resource);
   };
 
@@ -201,16 +206,18 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     },
     precheck: (_resource, spec, runnable) => precheckLocal({ host, router, spec, runnable }),
     check: (resource, version, check, signal) => checkUnits(unitsOf(resource), version, check, signal),
-    serve(resource, address) {
+    async serve(resource, address) {
       guard();
-      return routes.serve(resource, address);
+      mkdirSync(resourceFolder(dataDir, resource), { recursive: true, mode: 0o755 });
+      mine.add(resource);
+      await routes.serve(resource, address);
     },
     subscribe(changed) {
       subscribers.add(changed);
       return () => subscribers.delete(changed);
     },
     async resources() {
-      return [...new Set([...units.keys(), ...routes.resources()])];
+      return [...mine];
     },
     async close() {
       subscribers.clear();
@@ -219,10 +226,12 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
   };
 }
 
-function openFolder(name: string, dataDir: string): void {
+/** By its real path, so that a unit's folder is always called the same. */
+function openFolder(name: string, dataDir: string): string {
   try {
     mkdirSync(unitsFolder(dataDir), { recursive: true, mode: 0o755 });
     accessSync(dataDir, constants.W_OK);
+    return realpathSync(dataDir);
   } catch (error) {
     throw new Error(
       `target ${name}: the data folder ${dataDir} cannot be written (${(error as Error).message}); correct --data-dir or its permissions`,

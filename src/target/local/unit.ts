@@ -1,4 +1,5 @@
 /** One unit as the driver holds it: its record, its processes, and what is known of them now. */
+import { setMaxListeners } from 'node:events';
 import type { Container, ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { LiveUnit } from '../../plan/live.ts';
 import type { SecretSource } from '../ports.ts';
@@ -79,7 +80,9 @@ export interface Unit {
 }
 
 export function createUnit(record: UnitRecord, runnable: Runnable, folder: string): Unit {
-  return { record, runnable, folder, containers: [], watching: new AbortController(), starting: Promise.resolve() };
+  const watching = new AbortController();
+  setMaxListeners(0, watching.signal);
+  return { record, runnable, folder, containers: [], watching, starting: Promise.resolve() };
 }
 
 export const nameOf = ({ folder, record: { attempt } }: Unit): AttemptName =>

@@ -2,7 +2,7 @@
 import type { Container, EnvFrom, EnvSource, PodTemplate, Runnable } from '../../manifest/resource.ts';
 
 /** A value, and whether a secret is in it. */
-export interface Variable {
+interface Variable {
   value: string;
   secret: boolean;
 }
@@ -104,7 +104,7 @@ function missing(kind: 'ConfigMap' | 'Secret', name: string, key?: string): Erro
 }
 
 /** `$(NAME)` becomes the variable's value; one that is not there stays as written; `$$(NAME)` is `$(NAME)`. */
-export function expand(text: string, variables: Variables): Variable {
+function expand(text: string, variables: Variables): Variable {
   let secret = false;
   const value = text.replace(/\$\$|\$\(([^()]*)\)/g, (written, name: string | undefined) => {
     if (name === undefined) return '$';

@@ -1,6 +1,6 @@
 /** Real processes for the tests of the local target: little programs, pod templates made of them, a router on paper. */
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,8 +161,6 @@ export function processesWith(text: string): number[] {
   });
 }
 
-import { readdirSync } from 'node:fs';
-
 const readdirNumbers = (folder: string) =>
   readdirSync(folder)
     .filter((name) => /^\d+$/.test(name))
@@ -322,5 +320,4 @@ export async function listen(port: number): Promise<Server> {
   return server;
 }
 
-export const isThere = existsSync;
 export { never };

@@ -1,7 +1,10 @@
-import { rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import type { Plan } from '../../../src/plan/plan.ts';
 import { notHonoured } from '../../../src/target/local/honour.ts';
+import { precheckLocal } from '../../../src/target/local/precheck.ts';
+import type { Host } from '../../../src/target/local/unit.ts';
 import type { UnitDriver } from '../../../src/target/ports.ts';
 import { container, live, never, type Place, place, probe, processesWith, runnable, workload } from './fixtures.ts';
 
@@ -58,7 +61,7 @@ t.test('each thing that is not there fails with its name and a remedy', async (t
   const of = (name: string) => found.filter((result) => result.name === name).map(({ message }) => message);
   t.match(of('images'), [
     /image none:1 has no file image.yaml/,
-    /image bad:1: image.yaml line 1: /,
+    /image bad:1: image.yaml line 1: .*com/,
     /image bad:2: image.yaml line 2: not valid YAML/,
     /program no-such-program/,
     /workingDir \/no\/such\/folder is no folder/,
@@ -87,6 +90,27 @@ t.test('capacity: what cannot fit fails, what may not fit is a warning', async (
     { name: 'data folder', result: 'warn' },
     { name: 'fields', result: 'warn' },
   ]);
+});
+
+t.test('limits that cannot be set and a user that cannot be taken are told', async (t) => {
+  const here = place(t);
+  const runs = runnable({ containers: [container({ resources: { limits: { cpu: '1', memory: '1Mi' } } })] });
+  const host = {
+    dataDir: here.dataDir,
+    groups: {},
+    user: { name: 'nobody', uid: 65_534, gid: 65_534 },
+    images: { look: async () => undefined },
+    secrets: { read: async () => undefined },
+  } as unknown as Host;
+  mkdirSync(join(here.dataDir, 'units'), { recursive: true });
+  chmodSync(join(here.dataDir, 'units'), 0o700);
+  const results = await precheckLocal({ host, router: here.router, spec: workload(runs), runnable: runs });
+  const of = (name: string) => results.filter((result) => result.name === name);
+  t.match(of('limits'), [
+    { result: 'warn', message: /limits of cpu are not enforced/ },
+    { result: 'warn', message: /limits of memory are not enforced/ },
+  ]);
+  t.match(of('run-as'), [{ result: 'fail', message: process.getuid?.() === 0 ? /nobody may not enter/ : /only root/ }]);
 });
 
 t.test('a router that does not answer and a data folder that is gone', async (t) => {

@@ -255,18 +255,38 @@ t.test(
   async (t) => {
     const here = place(t);
     const deaf =
-      "process.on('SIGTERM', () => {}); require('node:child_process').spawn('sleep', ['600']); setInterval(() => {}, 1000);";
+      "process.on('SIGTERM', () => {}); require('node:child_process').spawn('sleep', ['600']); " +
+      "console.log(require('node:child_process').spawn('env', ['-i', 'sleep', '600']).pid); setInterval(() => {}, 1000);";
     here.image('deaf:1', { 'sleeper.js': deaf }, SLEEPS);
     const driver = await here.open();
     await start(driver, 'web-1', runnable({ containers: [container({ image: 'deaf:1', ports: [] })], grace: 1 }));
     await unitWhere(driver, 'web-1', ready);
     t.equal(processesWith(`SLUICE_FOLDER=${here.dataDir}/`).length, 2);
+    const nameless = () => {
+      const pid = /^\d+$/m.exec(readFileSync(join(here.folder('web-1'), 'logs/main/stdout'), 'utf8'))?.[0] ?? '';
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    };
+    t.match(nameless(), 'sleep');
     here.router.active['Workload/web/web-1'] = 1;
     const begun = Date.now();
     await stop(driver, 'web-1');
     await until(async () => (await live(driver)).units.length === 0);
     t.ok(Date.now() - begun >= 1900, 'a grace period for the traffic and one for the process');
     t.strictSame(processesWith(`SLUICE_FOLDER=${here.dataDir}/`), []);
+    const pids = () => readFileSync(join(here.folder('web-1'), 'logs/main/stdout'), 'utf8').match(/^\d+$/gm) ?? [];
+    t.notOk(
+      pids().some((pid) => existsSync(`/proc/${pid}`)),
+      'nor a child that has cleared its environment',
+    );
+
+    delete here.router.active['Workload/web/web-1'];
+    await start(driver, 'web-1', runnable({ containers: [container({ image: 'deaf:1', ports: [] })] }));
+    await unitWhere(driver, 'web-1', ready);
+    process.kill(here.record('web-1').containers[0]?.process?.pid ?? 0, 'SIGKILL');
+    await unitWhere(driver, 'web-1', dead);
+    t.strictSame(processesWith(`SLUICE_FOLDER=${here.dataDir}/`), [], 'nothing outlives a crash either');
+    t.equal(pids().length, 2);
+    t.notOk(pids().some((pid) => existsSync(`/proc/${pid}`)));
   },
 );
 

@@ -120,6 +120,27 @@ t.test('subscribers hear of each change; what was forgotten leaves nothing behin
   t.strictSame(here.router.config.routes, {});
 });
 
+t.test('targets share a router, and each knows its own resources alone', async (t) => {
+  const here = place(t);
+  const there = place(t);
+  const one = await here.open();
+  await one.serve(WEB, 'web.localhost');
+  await start(one, 'web-1', runnable());
+  await unitWhere(one, 'web-1', ready);
+  await until(() => here.router.config.routes[WEB]?.versions['']?.length === 1);
+  const tellings = here.router.told.length;
+  const other = await there.open({ router: here.router });
+  t.strictSame(await other.resources(), []);
+  await other.serve('Workload/other', 'other.localhost');
+  await one.close();
+  const next = await here.open();
+  t.strictSame(await next.resources(), [WEB]);
+  t.strictSame(
+    here.router.told.slice(tellings).map(({ resource }) => resource),
+    ['Workload/other'],
+  );
+});
+
 t.test('a router that cannot be told: what is live is not known, a stop waits, and it is told later', async (t) => {
   const here = place(t);
   const driver = await here.open();
