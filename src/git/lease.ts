@@ -2,6 +2,9 @@
  * `refs/sluice/lease`: who operates the repository. Each epoch is a commit on the one before it, so that a push that only
  * goes forward is a compare-and-swap: of two operators that start, one gets the epoch and the other the next.
  */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
 import type { Oid } from '../manifest/resource.ts';
 import type { Clone } from './clone.ts';
 import { GitError, PushRejected } from './errors.ts';
@@ -9,6 +12,8 @@ import { GitError, PushRejected } from './errors.ts';
 export const LEASE_REF = 'refs/sluice/lease';
 const SUBJECT = 'sluice lease';
 const ATTEMPTS = 10;
+/** In the clone: the epoch that an operator with this state folder held last. */
+const HELD_FILE = 'held-epoch';
 
 export interface Lease {
   epoch: number;
@@ -39,11 +44,27 @@ export async function takeLease(clone: Clone, holder: string, now: number, signa
     });
     try {
       await clone.transport.push([{ ref: LEASE_REF, old: held?.commit, new: commit }], signal);
+      await writeFileAtomic(join(clone.gitdir, HELD_FILE), `${lease.epoch}\n`);
       return { ...lease, commit };
     } catch (error) {
       if (!(error instanceof PushRejected) || attempt >= ATTEMPTS) throw error;
     }
   }
+}
+
+/**
+ * For an operator that starts while the remote is down: the epoch that its state folder held last, and a little more, so
+ * that the process that held it before is fenced off: 7, 7.001, 7.002 … and 8 for whoever takes the lease next.
+ * Undefined: nothing was held, or it was resumed too often.
+ */
+export async function resumeLease({ gitdir }: Clone): Promise<number | undefined> {
+  const file = join(gitdir, HELD_FILE);
+  const held = Number(await readFile(file, 'utf8').catch(() => Number.NaN));
+  if (!(held > 0)) return undefined;
+  const thousandths = Math.round(held * 1000) + 1;
+  if (thousandths % 1000 === 0) return undefined;
+  await writeFileAtomic(file, `${thousandths / 1000}\n`);
+  return thousandths / 1000;
 }
 
 function parseLease(commit: Oid, message: string): Lease {

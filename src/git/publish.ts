@@ -6,7 +6,7 @@ import type { Oid } from '../manifest/resource.ts';
 import type { Clone } from './clone.ts';
 import { editTree, type FileChanges } from './edit-tree.ts';
 import { GitError, PushRejected } from './errors.ts';
-import { setRef } from './refs.ts';
+import { readRef, setRef } from './refs.ts';
 import { trackedRef } from './transport.ts';
 import type { Person, RefUpdate } from './types.ts';
 
@@ -21,6 +21,8 @@ export interface PublishedCommit {
 export interface Publisher {
   /** Fetches the branch, drops unpushed commits on it, and returns its tip; undefined: there is no such branch yet. */
   reread(branch: string, signal: AbortSignal): Promise<Oid | undefined>;
+  /** The tip that the clone saw last, for a remote that cannot be asked now. */
+  recall(branch: string): Promise<Oid | undefined>;
   /** The tip that the next commit is made on, pushed or not; `reread` comes first. */
   tip(branch: string): Oid | undefined;
   /** Commits to a branch by its full name, in the clone alone. Changes that change nothing make no commit. */
@@ -107,6 +109,12 @@ export function openPublisher(clone: Clone): Publisher {
     reread: (branch, signal) =>
       inTurn(async () => {
         const tip = await transport.fetch(branch, signal);
+        branches.set(branch, { remote: tip, tip, made: [] });
+        return tip;
+      }),
+    recall: (branch) =>
+      inTurn(async () => {
+        const tip = await readRef(gitdir, trackedRef(branch));
         branches.set(branch, { remote: tip, tip, made: [] });
         return tip;
       }),

@@ -37,6 +37,8 @@ export interface StatusRemote {
 
 export interface RemoteOptions {
   clone: Clone;
+  /** The remote answers now; otherwise what was fetched last is gone on from until it does. */
+  reachable: boolean;
   epoch: number;
   author: Person;
   /** The config branch's head now. */
@@ -46,15 +48,18 @@ export interface RemoteOptions {
   signal: AbortSignal;
 }
 
+const NO_REFS = createRefIndex(new Map());
+
 /** Reads the status branch and Sluice's refs, and goes on from there. */
 export async function openStatusRemote(
   options: RemoteOptions,
 ): Promise<{ remote: StatusRemote; branch: StatusBranch | undefined }> {
-  const { clone, epoch, author, log, signal } = options;
+  const { clone, reachable, epoch, author, log, signal } = options;
   const { objects, transport } = clone;
   const git = openPublisher(clone);
-  let known = await listRefs();
-  let { store, branch } = await StatusStore.open(objects, await git.reread(STATUS_REF, signal));
+  let known = reachable ? await listRefs() : undefined;
+  const tip = reachable ? await git.reread(STATUS_REF, signal) : await git.recall(STATUS_REF);
+  let { store, branch } = await StatusStore.open(objects, tip);
 
   async function listRefs(): Promise<RefIndex> {
     return createRefIndex(await transport.refs([TAG_PREFIX, KEEP_PREFIX, 'refs/heads/sluice/revert/'], signal));
@@ -63,6 +68,7 @@ export async function openStatusRemote(
   /** A ref that is there, or is on its way there, is not wished for again. */
   async function updatesOf(wishes: RefWish[]): Promise<RefUpdate[]> {
     const updates: RefUpdate[] = [];
+    known ??= await listRefs();
     for (const { ref, make } of wishes) {
       const old = known.get(ref);
       if (make === undefined ? old === undefined : old !== undefined) continue;
@@ -88,7 +94,7 @@ export async function openStatusRemote(
   function withoutForeign(updates: RefUpdate[], rejected: PushRejected): RefUpdate[] {
     for (const { ref, actual } of rejected.refs) {
       log('warn', `${ref} was made or moved by somebody else; it is left as it is`);
-      known.set(ref, actual);
+      known?.set(ref, actual);
     }
     return updates.filter((update) => !rejected.refs.some(({ ref }) => ref === update.ref));
   }
@@ -97,7 +103,7 @@ export async function openStatusRemote(
     publication: (change) => ({
       id: change.id,
       document: change.next === undefined ? undefined : documentOf(change, change.next),
-      refs: wishesOf(change, known, options),
+      refs: wishesOf(change, known ?? NO_REFS, options),
     }),
     prepare: (changes, head) => (head.commit === '' ? undefined : store.prepare(changes, head)),
     async push(write, wishes) {
@@ -126,7 +132,7 @@ export async function openStatusRemote(
       const message = `sluice/status ${what}, which this operator did not write; look at it, then sluice continue`;
       return { kind: 'tampered', message };
     },
-    highestTag: (id) => Math.max(0, ...known.tags(id)),
+    highestTag: (id) => Math.max(0, ...(known ?? NO_REFS).tags(id)),
   };
   return { remote, branch };
 }

@@ -2,12 +2,14 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import pRetry from 'p-retry';
+import writeFileAtomic from 'write-file-atomic';
 import { type Clone, openClone } from '../git/clone.ts';
 import { GitError } from '../git/errors.ts';
-import { type Feed, type FeedEvent, openFeed } from '../git/feed.ts';
+import { type Feed, type FeedEvent, goodRef, openFeed } from '../git/feed.ts';
 import { newestChange } from '../git/history.ts';
-import { takeLease } from '../git/lease.ts';
+import { resumeLease, takeLease } from '../git/lease.ts';
 import { materialize } from '../git/materialize.ts';
+import { readRef, symbolicTarget } from '../git/refs.ts';
 import type { Declared, Oid, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import { openRouter } from '../target/local/router/client.ts';
@@ -44,15 +46,12 @@ export async function openSite(
 ): Promise<Site> {
   const { log } = options;
   const clone = await openClone({ stateDir: options.stateDir, repo: options.repo });
-  const branch = await patiently(options, signal, () => branchRef(clone, options, signal));
-  const lease = await patiently(options, signal, () =>
-    takeLease(clone, `${hostname()} ${process.pid}`, Date.now(), signal),
-  );
-  log('debug', `holds epoch ${lease.epoch}`);
+  const { branch, epoch, reachable } = await begin(clone, options, signal);
+  log('debug', `holds epoch ${epoch}`);
   const parses = await openKeptParses(join(options.stateDir, 'parses'));
   const snapshots = createSnapshots(clone.objects, options.path, parses);
   const { remote, branch: status } = await openStatusRemote({
-    ...{ clone, epoch: lease.epoch, author: AUTHOR, log, signal },
+    ...{ clone, reachable, epoch, author: AUTHOR, log, signal },
     head: hooks.head,
     resourceAt: snapshots.resourceAt,
   });
@@ -62,7 +61,7 @@ export async function openSite(
     images: { materialize: (tree, directory) => materialize(clone.objects, tree, directory) },
     secrets: secretsFrom(options.secretsDir),
     router,
-    epoch: lease.epoch,
+    epoch,
     ...(options.runAs !== undefined && { runAs: options.runAs }),
     log,
     changed: hooks.changed,
@@ -97,12 +96,53 @@ export async function openSite(
 }
 
 const PASSING = new Set(['unreachable', 'timeout', 'busy', 'server', 'bad-answer']);
+const isPassing = (error: unknown): boolean => error instanceof GitError && PASSING.has(error.code);
+
+interface Beginning {
+  /** The full name of the config branch. */
+  branch: string;
+  epoch: number;
+  reachable: boolean;
+}
+
+/**
+ * Takes the lease. While the remote is down, an operator that has a state folder goes on from what it fetched last: what
+ * runs is held as it is; nothing new starts, because no intent can be pushed. One that has none waits.
+ */
+async function begin(clone: Clone, options: OperatorOptions, signal: AbortSignal): Promise<Beginning> {
+  const take = async (): Promise<Beginning> => {
+    const branch = await branchRef(clone, options, signal);
+    const { epoch } = await takeLease(clone, `${hostname()} ${process.pid}`, Date.now(), signal);
+    return { branch, epoch, reachable: true };
+  };
+  try {
+    return await take();
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    options.log('warn', `the config repository cannot be reached: ${messageOf(error)}`);
+    const resumed = options.once ? undefined : await resume(clone, options);
+    return resumed ?? patiently(options, signal, take);
+  }
+}
+
+async function resume(clone: Clone, { branch, log }: OperatorOptions): Promise<Beginning | undefined> {
+  const ref = branch === undefined ? await symbolicTarget(clone.gitdir, 'HEAD') : `refs/heads/${branch}`;
+  const good = ref && (await readRef(clone.gitdir, goodRef(ref)));
+  if (ref === undefined || good === undefined) return undefined;
+  const epoch = await resumeLease(clone);
+  if (epoch === undefined) return undefined;
+  log(
+    'warn',
+    `goes on from commit ${good.slice(0, 10)}, which was fetched last; nothing new starts until it is reached`,
+  );
+  return { branch: ref, epoch, reachable: false };
+}
 
 /** A remote that is down when the operator starts is waited for. */
 function patiently<T>({ log }: OperatorOptions, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   return pRetry(ask, {
     ...{ retries: Number.POSITIVE_INFINITY, minTimeout: 1000, maxTimeout: 60_000, randomize: true, signal },
-    shouldRetry: ({ error }) => error instanceof GitError && PASSING.has(error.code),
+    shouldRetry: ({ error }) => isPassing(error),
     onFailedAttempt: ({ error }) => log('warn', `the config repository cannot be reached: ${messageOf(error)}`),
   });
 }
@@ -111,6 +151,7 @@ async function branchRef(clone: Clone, { branch }: OperatorOptions, signal: Abor
   if (branch !== undefined) return `refs/heads/${branch}`;
   const found = await clone.defaultBranch(signal);
   if (found === undefined) throw new Error(`${clone.address.display} names no default branch; say which with --branch`);
+  await writeFileAtomic(join(clone.gitdir, 'HEAD'), `ref: ${found}\n`);
   return found;
 }
 
