@@ -26,19 +26,22 @@ interface CommonSpec {
   progressDeadlineSeconds: number;
   revisionHistoryLimit: number;
   windows: Window[];
+}
+
+interface ReplicaSpec extends CommonSpec {
   replicas: number;
   host: string;
   template: PodTemplate;
 }
 
-export interface WorkloadSpec extends CommonSpec {
+export interface WorkloadSpec extends ReplicaSpec {
   kind: 'Workload';
   /** Absolute numbers or percents (`25%`) of `replicas`. */
   strategy: { maxSurge: number | string; maxUnavailable: number | string };
   minReadySeconds: number;
 }
 
-export interface ServiceSpec extends CommonSpec {
+export interface ServiceSpec extends ReplicaSpec {
   kind: 'Service';
   /** The declared version name; absent: `v<rollout id>`. */
   version?: string;
@@ -48,6 +51,63 @@ export interface ServiceSpec extends CommonSpec {
 }
 
 export type Spec = WorkloadSpec | ServiceSpec;
+
+/** What goes on around a group of instances by itself, and would disturb a rollout. */
+export type Process = 'scaleIn' | 'scaleOut' | 'healthCheck' | 'scheduledAction';
+
+export interface FleetSpec extends CommonSpec {
+  kind: 'Fleet';
+  /** Where instances are served, on a target with a router of its own: `<name>.localhost`. */
+  host: string;
+  /** Hosts whose labels have all of these; or `size`, on a target that can create instances. Exactly one of both. */
+  selector?: Record<string, string>;
+  size?: number;
+  /** At least one of `image` and `script`. */
+  image?: string;
+  /** What a rollback puts back; absent: the image before. */
+  rollbackImage?: string;
+  script?: FleetScript;
+  batches: number;
+  pause: 'never' | 'firstBatch' | 'everyBatch';
+  maxFailures: number;
+  check: Check[];
+  /** During a rollout. */
+  suspend: Process[];
+  /** Always. */
+  suspended: Process[];
+  scaling: { schedules: { cron: string; size: number; timezone: string }[] };
+  expireAfter: Duration;
+}
+
+export type Interpreter = 'sh' | 'bat' | 'powershell';
+
+/** `run` and `rollback` are the texts, wherever they were written. */
+export interface FleetScript {
+  interpreter: Interpreter;
+  run: string;
+  rollback?: string;
+  timeout: Duration;
+}
+
+export interface ClusterSpec extends CommonSpec {
+  kind: 'Cluster';
+  /** `1.36.3`. */
+  version: string;
+  /** These three only on a target that can create nodes. */
+  image?: string;
+  controlPlane?: number;
+  nodes?: number;
+  upgrade: {
+    maxBatchPercent: number;
+    drain: { timeout: Duration; command?: string };
+    expireAfter: Duration;
+    script?: { run: string; timeout: Duration };
+    /** Prints the version that a node runs; on targets that cannot know it otherwise. */
+    versionCommand?: string;
+  };
+  /** Besides the built-in ones; a command runs on each node. */
+  prechecks: ({ command: string } | { http: { url: string } })[];
+}
 
 /** Exactly one of the four. `latest` and `stable` are roles, resolved to version names by the planner. */
 export type DeclaredTraffic =
@@ -213,10 +273,192 @@ export interface LocalTarget {
   images: string;
   dataDir?: string;
 }
+
+/** A host that is reached over SSH. */
+export interface SshHost {
+  name: string;
+  address: string;
+  port: number;
+  labels: Record<string, string>;
+}
+export interface SshTarget {
+  user: string;
+  /** An absolute path on the operator's machine, or `~/…`; absent: the agent. */
+  identityFile?: string;
+  knownHostsFile: string;
+  /** `user@host:port` of a host that connections go through. */
+  jump?: string;
+  hosts: SshHost[];
+  /** Where the load balancer before the hosts is; absent: there is none. Servers have the names of hosts. */
+  haproxy?: { socket: string; backend?: string; host?: string };
+}
+
 export interface Target {
   name: string;
   local: LocalTarget;
   policy?: { resources?: 'container-instance' };
+}
+
+/** What is upgraded instance by instance, or node by node: no replicas of a template, but machines that stay. */
+export type InstanceKind = 'Fleet' | 'Cluster';
+/** `Kind/name`, e.g. `Fleet/web`. */
+export type InstanceResourceId = `${InstanceKind}/${string}`;
+
+/** What goes on around a fleet by itself, and can be held while it is upgraded. */
+export type ScalingProcess = 'scaleIn' | 'scaleOut' | 'healthCheck' | 'scheduledAction';
+export type Interpreter = 'sh' | 'bat' | 'powershell';
+
+/** A script with the content of its files; run on the unit, at most once per attempt. */
+export interface Script {
+  interpreter: Interpreter;
+  run: string;
+  /** What undoes `run`; absent: nothing can. */
+  rollback?: string;
+  timeout: Duration;
+}
+
+/** A script as a manifest declares it: its text, or the path in the repository of the file that holds it. */
+export interface DeclaredScript {
+  interpreter: Interpreter;
+  run: ScriptSource;
+  rollback?: ScriptSource;
+  timeout: Duration;
+}
+export type ScriptSource = { text: string } | { file: string };
+
+/** The hosts that carry all these labels; or so many instances, which the target creates and removes. */
+export type Members = { selector: Record<string, string> } | { size: number };
+
+export interface SizeSchedule {
+  cron: string;
+  timezone: string;
+  size: number;
+}
+
+/** At least one of `image` and `script`: an image that changed is replaced first, then the script runs. */
+export interface FleetSpec extends CommonSpec {
+  kind: 'Fleet';
+  members: Members;
+  /** Where the embedded router serves its instances, on a target that has one. */
+  host: string;
+  /** `base:2026.11`. */
+  image?: string;
+  /** What a rollback replaces the image by; absent: the image before. */
+  rollbackImage?: string;
+  script?: DeclaredScript;
+  /** A count: 10 instances in 4 batches are 3, 3, 2, 2. */
+  batches: number;
+  pause: 'never' | 'firstBatch' | 'everyBatch';
+  /** So many units may fail before `onFailure` follows. */
+  maxFailures: number;
+  /** All of them pass before an updated instance is put back. */
+  check: Check[];
+  /** Held during a rollout, and let go on every way out. */
+  suspend: ScalingProcess[];
+  /** Kept held by the user; they stay so afterwards. */
+  suspended: ScalingProcess[];
+  /** Only with `size`, which counts until the first of them. */
+  schedules: SizeSchedule[];
+}
+
+export interface ClusterSpec extends CommonSpec {
+  kind: 'Cluster';
+  /** `1.36.3`. */
+  version: string;
+  /** Only on a target that creates nodes; each is a process of `image:version`. */
+  create?: { image: string; controlPlane: number; nodes: number };
+  upgrade: {
+    /** Of the nodes without the control plane, how many at once at most: doubling batches stop growing there. */
+    maxBatchPercent: number;
+    drain: {
+      timeout: Duration;
+      /** Over the image's own on a target that creates nodes. */
+      command?: string[];
+      /** Takes back what `command` did. */
+      undo?: string[];
+    };
+    /** So long in `Paused`, and the rollout is closed. */
+    expireAfter: Duration;
+    /** What upgrades one node; absent on a target that creates nodes: its process is started from the new image. */
+    script?: DeclaredScript;
+    /** Prints the version that the node runs; absent on a target that knows by itself. */
+    versionCommand?: string[];
+  };
+  /** Besides the built-in ones; `http` has a `url` always. */
+  prechecks: Check[];
+}
+
+export type InstanceSpec = FleetSpec | ClusterSpec;
+
+/** What one revision of a fleet puts on an instance, complete. */
+export interface FleetRunnable {
+  resource: InstanceResourceId;
+  revision: Revision;
+  image?: Image;
+  rollbackImage?: Image;
+  script?: Script;
+}
+/** What one revision of a cluster puts on a node, complete. */
+export interface ClusterRunnable {
+  resource: InstanceResourceId;
+  revision: Revision;
+  version: string;
+  image?: Image;
+  script?: Script;
+}
+
+interface InstanceResourceBase {
+  id: InstanceResourceId;
+  revision: Revision;
+  /** A digest of the whole spec and its references: changes whenever anything declared changes. */
+  digest: string;
+  /** Every path of the commit that the resource was made from, with its object id: manifest, script files, image trees. */
+  inputs: { path: string; oid: Oid }[];
+  place: Place;
+}
+export interface FleetResource extends InstanceResourceBase {
+  spec: FleetSpec;
+  runnable: FleetRunnable;
+}
+export interface ClusterResource extends InstanceResourceBase {
+  spec: ClusterSpec;
+  runnable: ClusterRunnable;
+}
+export type InstanceResource = FleetResource | ClusterResource;
+
+/** How hosts are reached over SSH. */
+export interface SshTarget {
+  /** A key file of the operator's machine, absolute or below `~/`; or the keys of the agent at `SSH_AUTH_SOCK`. */
+  key: { identityFile: string } | { agent: true };
+  /** Absolute or below `~/`, on the operator's machine. */
+  knownHostsFile: string;
+  /** Through which all hosts are reached. */
+  jump?: { address: string; port: number; user: string };
+  hosts: SshHost[];
+  loadBalancer?: Haproxy;
+}
+export interface SshHost {
+  /** The instance's, unique in the target. */
+  name: string;
+  /** A host name or an IP address. */
+  address: string;
+  port: number;
+  user: string;
+  labels: Record<string, string>;
+}
+/** HAProxy's runtime socket, through which instances lose and get back their weight. */
+export interface Haproxy {
+  /** An absolute path. */
+  socket: string;
+  /** The host of the target on which it lies; absent: the operator's machine. */
+  host?: string;
+  /** In which an instance is the server of its own name. */
+  backends: string[];
+}
+/** A target whose hosts are there already, beside `Target`, which creates what runs on it. */
+export interface HostTarget {
+  name: string;
+  ssh: SshTarget;
 }
 
 export type OperationAction = 'pause' | 'continue' | 'retry' | 'skip' | 'cancel' | 'rollback' | 'confirmDeletion';
