@@ -52,63 +52,6 @@ export interface ServiceSpec extends ReplicaSpec {
 
 export type Spec = WorkloadSpec | ServiceSpec;
 
-/** What goes on around a group of instances by itself, and would disturb a rollout. */
-export type Process = 'scaleIn' | 'scaleOut' | 'healthCheck' | 'scheduledAction';
-
-export interface FleetSpec extends CommonSpec {
-  kind: 'Fleet';
-  /** Where instances are served, on a target with a router of its own: `<name>.localhost`. */
-  host: string;
-  /** Hosts whose labels have all of these; or `size`, on a target that can create instances. Exactly one of both. */
-  selector?: Record<string, string>;
-  size?: number;
-  /** At least one of `image` and `script`. */
-  image?: string;
-  /** What a rollback puts back; absent: the image before. */
-  rollbackImage?: string;
-  script?: FleetScript;
-  batches: number;
-  pause: 'never' | 'firstBatch' | 'everyBatch';
-  maxFailures: number;
-  check: Check[];
-  /** During a rollout. */
-  suspend: Process[];
-  /** Always. */
-  suspended: Process[];
-  scaling: { schedules: { cron: string; size: number; timezone: string }[] };
-  expireAfter: Duration;
-}
-
-export type Interpreter = 'sh' | 'bat' | 'powershell';
-
-/** `run` and `rollback` are the texts, wherever they were written. */
-export interface FleetScript {
-  interpreter: Interpreter;
-  run: string;
-  rollback?: string;
-  timeout: Duration;
-}
-
-export interface ClusterSpec extends CommonSpec {
-  kind: 'Cluster';
-  /** `1.36.3`. */
-  version: string;
-  /** These three only on a target that can create nodes. */
-  image?: string;
-  controlPlane?: number;
-  nodes?: number;
-  upgrade: {
-    maxBatchPercent: number;
-    drain: { timeout: Duration; command?: string };
-    expireAfter: Duration;
-    script?: { run: string; timeout: Duration };
-    /** Prints the version that a node runs; on targets that cannot know it otherwise. */
-    versionCommand?: string;
-  };
-  /** Besides the built-in ones; a command runs on each node. */
-  prechecks: ({ command: string } | { http: { url: string } })[];
-}
-
 /** Exactly one of the four. `latest` and `stable` are roles, resolved to version names by the planner. */
 export type DeclaredTraffic =
   | { onDeploy: 'all' | 'none' }
@@ -272,25 +215,6 @@ export interface LocalTarget {
   /** A folder of the config repository (`images`), or an absolute path on the machine. */
   images: string;
   dataDir?: string;
-}
-
-/** A host that is reached over SSH. */
-export interface SshHost {
-  name: string;
-  address: string;
-  port: number;
-  labels: Record<string, string>;
-}
-export interface SshTarget {
-  user: string;
-  /** An absolute path on the operator's machine, or `~/…`; absent: the agent. */
-  identityFile?: string;
-  knownHostsFile: string;
-  /** `user@host:port` of a host that connections go through. */
-  jump?: string;
-  hosts: SshHost[];
-  /** Where the load balancer before the hosts is; absent: there is none. Servers have the names of hosts. */
-  haproxy?: { socket: string; backend?: string; host?: string };
 }
 
 export interface Target {
