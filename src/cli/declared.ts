@@ -4,7 +4,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { openNativeObjects } from '../git/objects-native.ts';
 import { gitEnvironment } from '../git/program.ts';
-import { parseFile } from '../manifest/parse.ts';
+import { MAX_FILE, parseFile, tooLargeFile } from '../manifest/parse.ts';
 import type { ManifestFile } from '../manifest/parsed.ts';
 import { type ImageTree, type Resolved, referencedImages, resolve } from '../manifest/resolve.ts';
 import { createSnapshots, type Snapshots } from '../operator/snapshots.ts';
@@ -41,8 +41,10 @@ export async function declaredByFiles(root: string, under: string): Promise<Reso
   const files: ManifestFile[] = [];
   for (const path of await filesBelow(root)) {
     if (!isManifest(path, under)) continue;
-    if (!(await lstat(join(root, path)).catch(() => undefined))?.isFile()) continue;
-    files.push({ path, oid: path, parsed: parseFile(await readFile(join(root, path))) });
+    const found = await lstat(join(root, path)).catch(() => undefined);
+    if (!found?.isFile()) continue;
+    const parsed = found.size > MAX_FILE ? tooLargeFile() : parseFile(await readFile(join(root, path)));
+    files.push({ path, oid: path, parsed });
   }
   const images = new Map<string, ImageTree>();
   for (const path of referencedImages(files)) {

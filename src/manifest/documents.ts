@@ -3,13 +3,14 @@ import { quote } from './diagnostic.ts';
 import type {
   ConfigMapDocument,
   FileDiagnostic,
+  InstanceDocument,
   ManifestFile,
   OperationDocument,
   ParsedDocument,
   ResourceDocument,
   TargetDocument,
 } from './parsed.ts';
-import type { Diagnostic, Oid, Place, ResourceId } from './resource.ts';
+import type { Diagnostic, InstanceResourceId, Oid, Place, ResourceId, SshTarget } from './resource.ts';
 
 /** A document where it lies. */
 export interface Entry<D extends ParsedDocument = ParsedDocument> {
@@ -20,6 +21,7 @@ export interface Entry<D extends ParsedDocument = ParsedDocument> {
 
 export interface Documents {
   resources: Map<ResourceId, Entry<ResourceDocument>[]>;
+  instances: Map<InstanceResourceId, Entry<InstanceDocument>[]>;
   configMaps: Map<string, Entry<ConfigMapDocument>[]>;
   targets: Map<string, Entry<TargetDocument>[]>;
   operations: Map<string, Entry<OperationDocument>[]>;
@@ -41,7 +43,8 @@ function imageFolders(files: readonly ManifestFile[]): string[] {
     for (const document of parsed.documents) {
       if (document.kind !== 'Target') continue;
       isLocalDeclared ||= document.name === 'local';
-      const images = document.declares?.local.images ?? DEFAULT_IMAGES;
+      if (document.declares?.ssh !== undefined) continue;
+      const images = document.declares?.local?.images ?? DEFAULT_IMAGES;
       if (!images.startsWith('/')) folders.add(images);
     }
   if (!isLocalDeclared) folders.add(DEFAULT_IMAGES);
@@ -74,6 +77,7 @@ export function compareFiles(previous: ReadonlyMap<string, ManifestFile>, files:
 export function updateDocuments(previous: Documents | undefined, { removed, added }: FileChanges): Documents {
   const documents: Documents = {
     resources: new Map(previous?.resources),
+    instances: new Map(previous?.instances),
     configMaps: new Map(previous?.configMaps),
     targets: new Map(previous?.targets),
     operations: new Map(previous?.operations),
@@ -107,6 +111,7 @@ const byPath = (a: Entry, b: Entry) => (a.path < b.path ? -1 : Number(a.path > b
 function placeIn(documents: Documents, { kind, name }: ParsedDocument): { map: Map<string, Entry[]>; key: string } {
   const maps = { ConfigMap: documents.configMaps, Target: documents.targets, Operation: documents.operations };
   if (kind === 'Workload' || kind === 'Service') return { map: documents.resources, key: `${kind}/${name}` };
+  if (kind === 'Fleet' || kind === 'Cluster') return { map: documents.instances, key: `${kind}/${name}` };
   return { map: maps[kind], key: name };
 }
 
@@ -115,6 +120,12 @@ export function single<E extends Entry>(entries: E[] | undefined): E | 'missing'
   const [entry] = entries ?? [];
   if (entry === undefined) return 'missing';
   return entries?.length === 1 && entry.document.declares !== undefined ? entry : 'invalid';
+}
+
+/** The hosts of a Target that has them. */
+export function ofHosts(entries: Entry<TargetDocument>[] | undefined): SshTarget | undefined {
+  const entry = single(entries);
+  return typeof entry === 'object' ? entry.document.declares?.ssh : undefined;
 }
 
 export const placed = (file: string, { at: [line, column], ...rest }: FileDiagnostic): Diagnostic => ({

@@ -1,44 +1,67 @@
 /** One file → its documents, validated, with defaults: a pure function of the content. */
+import { NOT_YET, type NotYet } from './carried-out.ts';
+import { checkCluster } from './checks/cluster.ts';
+import { checkFleet } from './checks/fleet.ts';
 import { checkOperation } from './checks/operation.ts';
 import type { Report } from './checks/report.ts';
 import { checkResource } from './checks/resource.ts';
+import { checkHostTarget } from './checks/ssh.ts';
 import { checkTarget } from './checks/target.ts';
-import { formatPath, plain, quote } from './diagnostic.ts';
+import { formatPath, type PathSegment, plain, quote } from './diagnostic.ts';
 import { digest } from './digest.ts';
+import { toClusterSpec, toFleetSpec, toSshTarget } from './instance-spec.ts';
 import { nearest } from './nearest.ts';
 import type {
   ConfigMapDocument,
   FileDiagnostic,
+  InstanceDocument,
   OperationDocument,
   ParsedDocument,
   ParsedFile,
   ResourceDocument,
   TargetDocument,
 } from './parsed.ts';
-import { configMapsOf, imagesOf } from './references.ts';
+import { configMapsOf, imagesOf, instanceImages, scriptFiles } from './references.ts';
 import type { ConfigMap, Kind, LocalTarget, ResourceId } from './resource.ts';
 import { toSpec } from './spec.ts';
 import { validate } from './validate.ts';
-import type { WrittenConfigMap, WrittenOperation, WrittenResource, WrittenTarget } from './written.ts';
-import { readYaml, type YamlDocument } from './yaml.ts';
+import type {
+  WrittenCluster,
+  WrittenConfigMap,
+  WrittenFleet,
+  WrittenHostTarget,
+  WrittenOperation,
+  WrittenResource,
+  WrittenTarget,
+} from './written.ts';
+import { readYaml, TOO_LARGE, type YamlDocument } from './yaml.ts';
+
+export { MAX_FILE } from './yaml.ts';
 
 /** Raise it with every change of what `parseFile` makes of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 1;
+export const PARSE_VERSION = 2;
 
 const GROUP = 'sluice/';
 const API_VERSION = 'sluice/v1';
 
 /** Never throws, whatever the content: everything wrong in the file is a diagnostic at its place. */
-export function parseFile(content: string | Uint8Array): ParsedFile {
+export const parseFile = (content: string | Uint8Array): ParsedFile => parseFor(content, NOT_YET);
+
+/** `notYet`: what is refused as not carried out. */
+export function parseFor(content: string | Uint8Array, notYet: ReadonlySet<NotYet>): ParsedFile {
   const file: ParsedFile = { documents: [], diagnostics: [], unreadable: false };
   for (const document of readYaml(content)) {
-    const { documents, diagnostics, unreadable } = parseDocument(document);
+    const { documents, diagnostics, unreadable } = parseDocument(document, notYet);
     file.documents.push(...documents);
     file.diagnostics.push(...diagnostics);
     file.unreadable ||= unreadable;
   }
   return file;
 }
+
+/** What a file is without being read, when it is larger than `MAX_FILE`. */
+export const tooLargeFile = (): ParsedFile =>
+  unreadable([{ at: [1, 1], path: '', severity: 'error', code: 'too-large', message: TOO_LARGE }]);
 
 const nothing: ParsedFile = { documents: [], diagnostics: [], unreadable: false };
 
@@ -48,28 +71,26 @@ const unreadable = (diagnostics: FileDiagnostic[]): ParsedFile => ({ documents: 
 type Value = Record<string, unknown>;
 const isMap = (value: unknown): value is Value => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function parseDocument(document: YamlDocument): ParsedFile {
+function parseDocument(document: YamlDocument, notYet: ReadonlySet<NotYet>): ParsedFile {
   if (document.errors.length > 0) return unreadable(document.errors);
   const { value, locate } = document;
   if (!isMap(value)) return nothing;
   const { apiVersion, kind } = value;
-  const refuse = (path: string[], code: string, message: string): FileDiagnostic => ({
+  const refuse = (path: PathSegment[], code: string, message: string): FileDiagnostic => ({
     at: locate(path, 'value'),
     path: formatPath(path),
     severity: 'error',
     code,
     message,
   });
-  if (apiVersion === 'v1' && kind === 'ConfigMap') return parseKind('ConfigMap', value, document);
-  if (apiVersion === 'v1' && kind === 'Secret')
-    return { ...nothing, diagnostics: [refuse(['kind'], 'secret-in-clear', SECRET)] };
+  if (apiVersion === 'v1' && kind === 'ConfigMap') return parseKind('ConfigMap', value, document, notYet);
+  const secret = secretIn(value);
+  if (secret !== undefined) return { ...nothing, diagnostics: [refuse(secret, 'secret-in-clear', SECRET)] };
   if (apiVersion !== API_VERSION) {
     const message = foreign(apiVersion, kind);
     return message === undefined ? nothing : unreadable([refuse(['apiVersion'], 'bad-api-version', message)]);
   }
-  if (typeof kind === 'string' && Object.hasOwn(PARSERS, kind))
-    return parseKind(kind as keyof typeof PARSERS, value, document);
-  if (kind === 'Fleet' || kind === 'Cluster')
+  if ((kind === 'Fleet' || kind === 'Cluster') && notYet.has(kind))
     return {
       ...nothing,
       diagnostics: [
@@ -80,11 +101,23 @@ function parseDocument(document: YamlDocument): ParsedFile {
         ),
       ],
     };
-  return unreadable([refuse(['kind'], 'unknown-kind', unknownKind(kind))]);
+  if (typeof kind === 'string' && Object.hasOwn(PARSERS, kind))
+    return parseKind(kind as keyof typeof PARSERS, value, document, notYet);
+  return unreadable([refuse(['kind'], 'unknown-kind', unknownKind(kind, notYet))]);
 }
 
 const SECRET =
   'a Secret in the clear must not be in Git: remove it, change what it held, and keep its keys as files <name>/<key> in the folder given by --secrets-dir';
+
+/** The `kind` of a Secret as Kubernetes has it, alone or in a list; one without its apiVersion is as secret. */
+function secretIn({ apiVersion, kind, items }: Value): PathSegment[] | undefined {
+  if (apiVersion !== undefined && apiVersion !== 'v1') return undefined;
+  if (kind === 'Secret') return ['kind'];
+  if ((kind !== 'List' && kind !== 'SecretList') || !Array.isArray(items)) return undefined;
+  if (kind === 'SecretList') return ['kind'];
+  const index = items.findIndex((item) => isMap(item) && secretIn(item) !== undefined);
+  return index < 0 ? undefined : ['items', index, 'kind'];
+}
 
 /** Another apiVersion is left alone, unless it was surely meant for Sluice. */
 function foreign(apiVersion: unknown, kind: unknown): string | undefined {
@@ -95,8 +128,9 @@ function foreign(apiVersion: unknown, kind: unknown): string | undefined {
   return undefined;
 }
 
-function unknownKind(kind: unknown): string {
-  const kinds = ['Workload', 'Service', 'Target', 'Operation'];
+function unknownKind(kind: unknown, notYet: ReadonlySet<NotYet>): string {
+  const instances = (['Fleet', 'Cluster'] as const).filter((kind) => !notYet.has(kind));
+  const kinds = ['Workload', 'Service', ...instances, 'Target', 'Operation'];
   const guess = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
   if (kind === undefined) return `missing; add one of ${kinds.join(', ')}`;
   return `unknown kind ${quote(kind)}; ${guess === undefined ? `known: ${kinds.join(', ')}` : `did you mean ${quote(guess)}?`}`;
@@ -107,7 +141,10 @@ type Declares = NonNullable<ParsedDocument['declares']>;
 /** Makes what a valid document declares; `digests` were taken before defaults. */
 const PARSERS: Record<
   ParsedDocument['kind'],
-  { check: (value: Value, report: Report) => void; declare: (context: Context) => Declares }
+  {
+    check: (value: Value, report: Report, notYet: ReadonlySet<NotYet>) => void;
+    declare: (context: Context) => Declares;
+  }
 > = {
   Workload: {
     check: ({ spec }, report) => checkResource('Workload', (spec ?? {}) as WrittenResource, report),
@@ -117,9 +154,20 @@ const PARSERS: Record<
     check: ({ spec }, report) => checkResource('Service', (spec ?? {}) as WrittenResource, report),
     declare: declareResource,
   },
-  Target: { check: ({ spec }, report) => checkTarget((spec ?? {}) as WrittenTarget, report), declare: declareTarget },
+  Fleet: { check: ({ spec }, report) => checkFleet((spec ?? {}) as WrittenFleet, report), declare: declareInstances },
+  Cluster: {
+    check: ({ spec }, report) => checkCluster((spec ?? {}) as WrittenCluster, report),
+    declare: declareInstances,
+  },
+  Target: {
+    check: ({ spec }, report) => {
+      checkTarget((spec ?? {}) as WrittenTarget, report);
+      checkHostTarget((spec ?? {}) as WrittenHostTarget, report);
+    },
+    declare: declareTarget,
+  },
   Operation: {
-    check: ({ spec }, report) => checkOperation((spec ?? {}) as WrittenOperation, report),
+    check: ({ spec }, report, notYet) => checkOperation((spec ?? {}) as WrittenOperation, report, notYet),
     declare: declareOperation,
   },
   ConfigMap: { check: checkConfigMap, declare: declareConfigMap },
@@ -133,18 +181,25 @@ interface Context {
   locate: YamlDocument['locate'];
 }
 
-function parseKind(kind: ParsedDocument['kind'], value: Value, { locate }: YamlDocument): ParsedFile {
+function parseKind(
+  kind: ParsedDocument['kind'],
+  value: Value,
+  { locate }: YamlDocument,
+  notYet: ReadonlySet<NotYet>,
+): ParsedFile {
   const { check, declare } = PARSERS[kind];
   const written = digestWritten(value);
   const name = nameOf(value);
-  const diagnostics = validate(kind, value, locate).map((diagnostic) => explain(kind, diagnostic));
+  const schema = kind === 'Target' && !notYet.has('ssh') ? 'EveryTarget' : kind;
+  const diagnostics = validate(schema, value, locate).map((diagnostic) => explain(kind, diagnostic, notYet));
   const isNamed = name !== undefined && !diagnostics.some(({ path }) => path === 'metadata.name');
-  check(value, (path, code, message, part = 'value') =>
-    diagnostics.push({ at: locate(path, part), path: formatPath(path), severity: 'error', code, message }),
-  );
+  const report: Report = (path, code, message, part = 'value') =>
+    diagnostics.push({ at: locate(path, part), path: formatPath(path), severity: 'error', code, message });
+  check(value, report, notYet);
   const isResource = kind === 'Workload' || kind === 'Service';
+  const isUpgraded = isResource || kind === 'Fleet' || kind === 'Cluster';
   diagnostics.sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
-  if (!isNamed) return { documents: [], diagnostics, unreadable: isResource };
+  if (!isNamed) return { documents: [], diagnostics, unreadable: isUpgraded };
   if (isResource) for (const diagnostic of diagnostics) diagnostic.resource = `${kind}/${name}`;
   const base = { kind, name, at: locate(['metadata', 'name'], 'value') };
   const document =
@@ -165,13 +220,13 @@ function digestWritten({ spec }: Value): Context['written'] {
 const OTHER_DRIVERS = ['ssh', 'docker', 'kubernetes'];
 
 /** Fields that other versions know get a better sentence than "unknown". */
-function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
+function explain(kind: string, diagnostic: FileDiagnostic, notYet: ReadonlySet<NotYet>): FileDiagnostic {
   const driver = kind === 'Target' && diagnostic.code === 'unknown-field' ? diagnostic.path.replace(/^spec\./, '') : '';
   if (!OTHER_DRIVERS.includes(driver)) return diagnostic;
   return {
     ...diagnostic,
     code: 'unsupported-driver',
-    message: `this version of Sluice carries out local only, not ${driver}; declare local instead`,
+    message: `this version of Sluice carries out ${notYet.has('ssh') ? 'local only' : 'local and ssh only'}, not ${driver}; declare local instead`,
   };
 }
 
@@ -199,7 +254,27 @@ function declareResource({ kind, name, value, written, locate }: Context): NonNu
   };
 }
 
+function declareInstances({ kind, name, value, written, locate }: Context): NonNullable<InstanceDocument['declares']> {
+  const spec =
+    kind === 'Fleet' ? toFleetSpec(name, value.spec as WrittenFleet) : toClusterSpec(value.spec as WrittenCluster);
+  const at = (...path: string[]) => locate(['spec', ...path], 'value');
+  const members = spec.kind === 'Cluster' ? 'image' : 'selector' in spec.members ? 'selector' : 'size';
+  return {
+    spec,
+    specDigest: written.spec,
+    images: instanceImages(spec).map(({ name, path }) => ({ name, path: formatPath(path), at: locate(path, 'value') })),
+    scripts: scriptFiles(spec).map(({ file, path }) => ({ file, path: formatPath(path), at: locate(path, 'value') })),
+    targetAt: at('target'),
+    membersAt: locate(['spec', members], 'key'),
+    hostAt: at('host'),
+  };
+}
+
 function declareTarget({ value }: Context): NonNullable<TargetDocument['declares']> {
+  if (Object.hasOwn(value.spec as Value, 'ssh')) {
+    const ssh = toSshTarget(value.spec as WrittenHostTarget);
+    return { ssh, digest: digest({ ssh }) };
+  }
   const { local, policy } = value.spec as { local: LocalTarget; policy?: { resources?: 'container-instance' } };
   const declared = { local, ...(policy && { policy }) };
   return { ...declared, digest: digest(declared) };

@@ -2,7 +2,18 @@
  * What one file of the config repository holds, whatever its path: a pure function of its content, and JSON through and through,
  * so that it can be kept by the object id of the blob.
  */
-import type { ConfigMap, Diagnostic, Kind, LocalTarget, Oid, Operation, Spec } from './resource.ts';
+import type {
+  ConfigMap,
+  Diagnostic,
+  InstanceKind,
+  InstanceSpec,
+  Kind,
+  LocalTarget,
+  Oid,
+  Operation,
+  Spec,
+  SshTarget,
+} from './resource.ts';
 
 /** Line and column, 1-based. */
 export type Position = [line: number, column: number];
@@ -27,7 +38,7 @@ export interface ConfigMapReference {
   path: string;
   at: Position;
 }
-export interface ImageReference {
+interface ImageReference {
   name: string;
   path: string;
   at: Position;
@@ -54,15 +65,45 @@ export interface ConfigMapDocument extends DocumentBase {
   kind: 'ConfigMap';
   declares?: { configMap: ConfigMap; digest: string };
 }
+/** A file of the repository that a script names, as a path from the folder of its manifest. */
+interface ScriptReference {
+  file: string;
+  path: string;
+  at: Position;
+}
+export interface InstanceDocument extends DocumentBase {
+  kind: InstanceKind;
+  declares?: {
+    spec: InstanceSpec;
+    specDigest: string;
+    images: ImageReference[];
+    scripts: ScriptReference[];
+    targetAt: Position;
+    /** Of `selector` or `size`, of a cluster's `image`; of `spec`, where there is none. */
+    membersAt: Position;
+    hostAt: Position;
+  };
+}
+/** Exactly one of `local` and `ssh`. */
 export interface TargetDocument extends DocumentBase {
   kind: 'Target';
-  declares?: { local: LocalTarget; policy?: { resources?: 'container-instance' }; digest: string };
+  declares?: {
+    local?: LocalTarget;
+    ssh?: SshTarget;
+    policy?: { resources?: 'container-instance' };
+    digest: string;
+  };
 }
 export interface OperationDocument extends DocumentBase {
   kind: 'Operation';
   declares?: Omit<Operation, 'place' | 'name'>;
 }
-export type ParsedDocument = ResourceDocument | ConfigMapDocument | TargetDocument | OperationDocument;
+export type ParsedDocument =
+  | ResourceDocument
+  | InstanceDocument
+  | ConfigMapDocument
+  | TargetDocument
+  | OperationDocument;
 
 export interface ParsedFile {
   documents: ParsedDocument[];

@@ -1,6 +1,6 @@
 /** What a template names outside of itself. */
 import type { PathSegment } from './diagnostic.ts';
-import type { PodTemplate } from './resource.ts';
+import type { InstanceSpec, PodTemplate } from './resource.ts';
 
 export interface FoundConfigMap {
   name: string;
@@ -46,6 +46,30 @@ export function imagesOf({ spec }: PodTemplate): { name: string; path: PathSegme
   for (const [index, { image }] of spec.containers.entries())
     if (!found.has(image)) found.set(image, [...TEMPLATE, 'containers', index, 'image']);
   return [...found].map(([name, path]) => ({ name, path }));
+}
+
+/** The images of a fleet or a cluster, each at its place. */
+export function instanceImages(spec: InstanceSpec): { name: string; path: PathSegment[] }[] {
+  if (spec.kind === 'Cluster')
+    return spec.create === undefined
+      ? []
+      : [{ name: clusterImage(spec.create, spec.version), path: ['spec', 'image'] }];
+  return (['image', 'rollbackImage'] as const).flatMap((field) => {
+    const name = spec[field];
+    return name === undefined ? [] : [{ name, path: ['spec', field] }];
+  });
+}
+
+/** `node` at version 1.36.3 is `node:1.36.3`. */
+export const clusterImage = ({ image }: { image: string }, version: string): string => `${image}:${version}`;
+
+export function scriptFiles(spec: InstanceSpec): { file: string; path: PathSegment[] }[] {
+  const script = spec.kind === 'Fleet' ? spec.script : spec.upgrade.script;
+  const path = spec.kind === 'Fleet' ? ['spec', 'script'] : ['spec', 'upgrade', 'script'];
+  return (['run', 'rollback'] as const).flatMap((field) => {
+    const source = script?.[field];
+    return source !== undefined && 'file' in source ? [{ file: source.file, path: [...path, `${field}File`] }] : [];
+  });
 }
 
 /** `hello:8` below `images` is `images/hello/8`. */

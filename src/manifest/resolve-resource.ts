@@ -54,7 +54,7 @@ const sameSource = (a: Sources['configMaps'][number], b: Sources['configMaps'][n
 export function makeResource(
   sources: Sources,
   parsed: (tree: Oid) => ParsedImage,
-  names: { targets: () => string[]; configMaps: () => string[] },
+  names: { targets: () => string[]; configMaps: () => string[]; isOfHosts: (target: string) => boolean },
 ): Made {
   const { entry, target } = sources;
   const { document, path } = entry;
@@ -71,7 +71,14 @@ export function makeResource(
       resource: id,
     });
 
-  if (target === undefined)
+  if (target === undefined && names.isOfHosts(declares.spec.target))
+    fail(
+      declares.targetAt,
+      'spec.target',
+      'bad-target',
+      `Target ${quote(declares.spec.target)} has hosts, on which a ${document.kind} does not run; name one that creates replicas`,
+    );
+  else if (target === undefined)
     fail(
       declares.targetAt,
       'spec.target',

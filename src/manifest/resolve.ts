@@ -11,6 +11,7 @@ import {
   type FileChanges,
   listOthers,
   manifestsOf,
+  ofHosts,
   placed,
   placeOf,
   single,
@@ -18,8 +19,10 @@ import {
 } from './documents.ts';
 import { type ParsedImage, parseImage } from './image.ts';
 import type { ManifestFile } from './parsed.ts';
+import { type ResolvedInstances, resolveInstances, type Surroundings } from './resolve-instances.ts';
 import { imageSources, type Made, makeResource, type Sources, sameSources } from './resolve-resource.ts';
 import type { Declared, Diagnostic, Oid, Operation, ResourceId } from './resource.ts';
+import type { ScriptFile } from './script-file.ts';
 import { type KnownTarget, validTargets } from './targets.ts';
 
 export { referencedImages } from './targets.ts';
@@ -31,7 +34,7 @@ export interface ImageTree {
 }
 
 /** All that a commit declares but its id (in no certain order), and what the next `resolve` takes over. */
-export interface Resolved extends Omit<Declared, 'commit'> {
+export interface Resolved extends Omit<Declared, 'commit'>, ResolvedInstances {
   memo: Memo;
 }
 interface Memo {
@@ -46,7 +49,8 @@ interface Memo {
 }
 
 /**
- * `images`: what is at each folder of `referencedImages(files)`; absent where there is nothing. A resource whose document,
+ * `images`: what is at each folder of `referencedImages(files)`; absent where there is nothing; `scripts`: the same for
+ * `referencedScripts(files)`. A resource whose document,
  * ConfigMaps, images and target are those of `previous` is the same object as there; for that, an unchanged blob must come
  * with the same `parsed` object. `previous` is left as it is.
  */
@@ -54,6 +58,7 @@ export function resolve(
   previous: Resolved | undefined,
   files: readonly ManifestFile[],
   images: ReadonlyMap<string, ImageTree>,
+  scripts: ReadonlyMap<string, ScriptFile> = new Map(),
 ): Resolved {
   const before = previous?.memo;
   const manifests = manifestsOf(files);
@@ -75,10 +80,22 @@ export function resolve(
     diagnostics: [],
     invalid: new Set(previous?.invalid),
     unreadable: new Set(),
+    instances: new Map(),
+    invalidInstances: new Set(),
+    hostTargets: new Map(),
     memo,
   };
   for (const id of affected(before, memo, changes)) resolveResource(resolved, id, targets);
   refuseSharedHosts(resolved);
+  const surroundings: Surroundings = {
+    documents,
+    targets,
+    hosts: () => new Map([...resolved.resources].map(([id, { spec }]) => [spec.host, id])),
+    tree: (directory) => memo.trees.get(directory),
+    image: (tree) => memo.images.get(tree) ?? NO_IMAGE,
+    scripts,
+  };
+  Object.assign(resolved, resolveInstances(surroundings, previous?.instances, resolved.diagnostics));
   collectDiagnostics(resolved, images);
   return resolved;
 }
@@ -145,6 +162,7 @@ function resolveResource(
     : makeResource(sources, (tree) => images.get(tree) ?? NO_IMAGE, {
         targets: () => [...targets.keys()],
         configMaps: () => [...documents.configMaps.keys()],
+        isOfHosts: (name) => ofHosts(documents.targets.get(name)) !== undefined,
       });
   made.set(id, now);
   if (now.resource === undefined) invalid.add(id);

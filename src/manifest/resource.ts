@@ -97,7 +97,7 @@ export interface Container {
   logs: LogFile[];
 }
 
-export interface ContainerPort {
+interface ContainerPort {
   name?: string;
   containerPort: number;
 }
@@ -109,9 +109,9 @@ export interface ResourceAmounts {
   memory?: string;
 }
 
-export type EnvVar = { name: string; value: string } | { name: string; valueFrom: EnvSource };
+type EnvVar = { name: string; value: string } | { name: string; valueFrom: EnvSource };
 export type EnvSource = { configMapKeyRef: KeyRef } | { secretKeyRef: KeyRef } | { fieldRef: { fieldPath: string } };
-export interface KeyRef {
+interface KeyRef {
   name: string;
   key: string;
   optional?: boolean;
@@ -122,7 +122,7 @@ export interface EnvFrom {
   secretRef?: { name: string; optional?: boolean };
 }
 
-export interface HttpGet {
+interface HttpGet {
   path: string;
   port: number | string;
   httpHeaders?: { name: string; value: string }[];
@@ -140,13 +140,13 @@ export type Probe = ProbeHandler & {
 };
 export type LifecycleHandler = { exec: { command: string[] } } | { httpGet: HttpGet };
 
-export interface VolumeMount {
+interface VolumeMount {
   name: string;
   mountPath: string;
   subPath?: string;
   readOnly?: boolean;
 }
-export interface LogFile {
+interface LogFile {
   path: string;
   /** A Kubernetes quantity of bytes. */
   maxSize: string;
@@ -303,9 +303,9 @@ export interface ClusterSpec extends CommonSpec {
     };
     /** So long in `Paused`, and the rollout is closed. */
     expireAfter: Duration;
-    /** What upgrades one node; absent on a target that creates nodes: its process is started from the new image. */
+    /** What upgrades one node; a target of hosts has it always, one that creates nodes starts them from the new image too. */
     script?: DeclaredScript;
-    /** Prints the version that the node runs; absent on a target that knows by itself. */
+    /** Prints the version that the node runs; a target of hosts has it always. */
     versionCommand?: string[];
   };
   /** Besides the built-in ones; `http` has a `url` always. */

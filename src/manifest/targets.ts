@@ -10,14 +10,14 @@ export interface KnownTarget {
   digest: string;
 }
 
-/** The valid ones by name; `local` is there without a manifest. */
+/** The valid ones that create what runs on them, by name; `local` is there without a manifest. */
 export function validTargets(targets: ReadonlyMap<string, Entry<TargetDocument>[]>): Map<string, KnownTarget> {
   const known = new Map<string, KnownTarget>();
   for (const [name, entries] of targets) {
     const entry = single(entries);
     if (typeof entry !== 'object' || entry.document.declares === undefined) continue;
-    const { digest, ...declared } = entry.document.declares;
-    known.set(name, { target: { name, ...declared }, digest });
+    const { digest, local, policy } = entry.document.declares;
+    if (local !== undefined) known.set(name, { target: { name, local, ...(policy && { policy }) }, digest });
   }
   if (!targets.has('local')) {
     const declared = { local: { images: DEFAULT_IMAGES } };
@@ -39,7 +39,7 @@ export function referencedImages(files: readonly ManifestFile[]): Set<string> {
   const names = new Map<string, Set<string>>();
   for (const { parsed } of manifests)
     for (const document of parsed.documents) {
-      if ((document.kind !== 'Workload' && document.kind !== 'Service') || document.declares === undefined) continue;
+      if (!('declares' in document && document.declares !== undefined && 'images' in document.declares)) continue;
       const folder = imageFolder(targets.get(document.declares.spec.target)?.target);
       if (folder === undefined) continue;
       const known = names.get(folder) ?? new Set();

@@ -127,7 +127,7 @@ function missingField(path: PathSegment[], field: string, schema: Schema): Probl
 
 /** Without its full stop, to stand after a colon. */
 function firstSentence(text: string): string {
-  const sentence = /^.*?[.:](?=\s|$)/.exec(text)?.[0].slice(0, -1) ?? text;
+  const sentence = /^.*?(?<!e\.g)[.:](?=\s|$)/.exec(text)?.[0].slice(0, -1) ?? text;
   return /^[A-Z][a-z ]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
 }
 

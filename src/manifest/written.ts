@@ -2,7 +2,7 @@
  * Manifests as people write them, after the schema: every field may be absent (the checks of meaning also run over documents
  * with errors, so that all are told at once), an entry of a list too.
  */
-import type { OnFailure, OperationAction } from './resource.ts';
+import type { Interpreter, OnFailure, OperationAction, ScalingProcess } from './resource.ts';
 
 type List<T> = (T | undefined)[];
 
@@ -25,7 +25,7 @@ interface WrittenHandler {
   tcpSocket?: { port?: number | string };
   exec?: { command?: List<string> };
 }
-export interface WrittenRef {
+interface WrittenRef {
   name?: string;
   key?: string;
   optional?: boolean;
@@ -33,6 +33,7 @@ export interface WrittenRef {
 export interface WrittenContainer {
   name?: string;
   image?: string;
+  workingDir?: string;
   env?: List<{
     name?: string;
     value?: string;
@@ -116,4 +117,65 @@ export interface WrittenOperation {
 export interface WrittenConfigMap {
   data?: Record<string, string>;
   binaryData?: Record<string, string>;
+}
+export interface WrittenScript {
+  interpreter?: Interpreter;
+  run?: string;
+  runFile?: string;
+  rollback?: string;
+  rollbackFile?: string;
+  timeout?: string;
+}
+interface WrittenCommon {
+  target?: string;
+  description?: string;
+  paused?: boolean;
+  onFailure?: OnFailure;
+  progressDeadlineSeconds?: number;
+  revisionHistoryLimit?: number;
+  windows?: List<WrittenWindow>;
+}
+export interface WrittenFleet extends WrittenCommon {
+  selector?: Record<string, string>;
+  size?: number;
+  host?: string;
+  image?: string;
+  rollbackImage?: string;
+  script?: WrittenScript;
+  batches?: number;
+  pause?: 'never' | 'firstBatch' | 'everyBatch';
+  maxFailures?: number;
+  check?: List<WrittenCheck>;
+  suspend?: List<ScalingProcess>;
+  suspended?: List<ScalingProcess>;
+  scaling?: { schedules?: List<{ cron?: string; timezone?: string; size?: number }> };
+}
+/** Text for a shell, or the program and its arguments. */
+export type WrittenCommand = string | string[];
+export interface WrittenCluster extends WrittenCommon {
+  version?: string;
+  image?: string;
+  controlPlane?: number;
+  nodes?: number;
+  upgrade?: {
+    maxBatchPercent?: number;
+    drain?: { timeout?: string; command?: WrittenCommand; undo?: WrittenCommand };
+    expireAfter?: string;
+    script?: WrittenScript;
+    versionCommand?: WrittenCommand;
+  };
+  prechecks?: List<{ http?: { url?: string }; command?: WrittenCommand }>;
+}
+export interface WrittenHostTarget {
+  policy?: object;
+  ssh?: {
+    user?: string;
+    port?: number;
+    identityFile?: string;
+    agent?: boolean;
+    knownHostsFile?: string;
+    jump?: { address?: string; port?: number; user?: string };
+    hosts?: List<{ name?: string; address?: string; port?: number; user?: string; labels?: Record<string, string> }>;
+    loadBalancer?: { haproxy?: { socket?: string; host?: string; backends?: List<string> } };
+  };
 }

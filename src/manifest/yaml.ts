@@ -17,7 +17,8 @@ import type { FileDiagnostic, Position } from './parsed.ts';
 
 const MIB = 2 ** 20;
 const MAX_DOCUMENT = MIB;
-const MAX_FILE = 32 * MIB;
+/** In bytes; nobody need read a greater file before it is refused. */
+export const MAX_FILE = 32 * MIB;
 const MAX_DEPTH = 50;
 /** Values in a document, aliases counted as often as they are used. */
 const MAX_VALUES = 20_000;
@@ -33,6 +34,8 @@ export interface YamlDocument {
   locate(path: readonly PathSegment[], part: 'key' | 'value'): Position;
 }
 
+export const TOO_LARGE = 'the file is larger than 32 MiB; split it, or keep it outside of the manifests';
+
 export function readYaml(content: string | Uint8Array): YamlDocument[] {
   const text = decode(content);
   if (typeof text !== 'string') return [text];
@@ -41,8 +44,7 @@ export function readYaml(content: string | Uint8Array): YamlDocument[] {
 
 /** The text without its byte order mark, or why it is none. */
 function decode(content: string | Uint8Array): string | YamlDocument {
-  if (content.length > MAX_FILE)
-    return broken([1, 1], 'too-large', `the file is larger than 32 MiB; split it, or keep it outside of the manifests`);
+  if (content.length > MAX_FILE) return broken([1, 1], 'too-large', TOO_LARGE);
   let text: string;
   try {
     text = typeof content === 'string' ? content : new TextDecoder('utf-8', { fatal: true }).decode(content);

@@ -217,10 +217,21 @@ const cases: Case[] = [
       `  windows: [{cron: "61 * * * *", duration: 4h, timezone: Mars/Olympus}, {cron: "0 2 * * 6", duration: 400d}, {cron: "0 2 * * 6", duration: "4"}]\n${pod()}`,
     ),
     says: [
-      'a.yaml:5:20 spec.windows[0].cron: "61 * * * *" is not a cron expression; expected minute, hour, day of month, month, day of week, such as "0 2 * * 6" [bad-cron]',
+      'a.yaml:5:20 spec.windows[0].cron: "61 * * * *" is not a cron expression that ever matches; expected minute, hour, day of month, month, day of week, such as "0 2 * * 6" [bad-cron]',
       'a.yaml:5:58 spec.windows[0].timezone: "Mars/Olympus" is not a time zone; expected a name such as UTC or Asia/Shanghai [bad-timezone]',
-      'a.yaml:5:103 spec.windows[1].duration: "400d" is longer than 366 days; shorten it [bad-duration]',
+      'a.yaml:5:103 spec.windows[1].duration: "400d" is longer than 31 days; shorten it [bad-duration]',
       'a.yaml:5:140 spec.windows[2].duration: expected a duration: one whole number and one of ms, s, m, h, d, such as 90s or 10m, found "4" [bad-value]',
+    ],
+  },
+  {
+    what: 'cron expressions of another sort',
+    yaml: workload(
+      `  windows: [{cron: "0 0 2 * * 6", duration: 4h}, {cron: "@daily", duration: 4h}, {cron: "0 0 31 2 *", duration: 31d}]\n${pod()}`,
+    ),
+    says: [
+      'a.yaml:5:20 spec.windows[0].cron: "0 0 2 * * 6" is not a cron expression that ever matches; expected minute, hour, day of month, month, day of week, such as "0 2 * * 6" [bad-cron]',
+      'a.yaml:5:57 spec.windows[1].cron: "@daily" is not a cron expression that ever matches; expected minute, hour, day of month, month, day of week, such as "0 2 * * 6" [bad-cron]',
+      'a.yaml:5:89 spec.windows[2].cron: "0 0 31 2 *" is not a cron expression that ever matches; expected minute, hour, day of month, month, day of week, such as "0 2 * * 6" [bad-cron]',
     ],
   },
   {
@@ -460,6 +471,27 @@ const cases: Case[] = [
     yaml: 'apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n',
     says: [
       'a.yaml:2:7 kind: a Secret in the clear must not be in Git: remove it, change what it held, and keep its keys as files <name>/<key> in the folder given by --secrets-dir [secret-in-clear]',
+    ],
+  },
+  {
+    what: 'a secret in a list',
+    yaml: 'apiVersion: v1\nkind: List\nitems:\n- {kind: ConfigMap}\n- {apiVersion: v1, kind: Secret, stringData: {password: hunter2}}\n',
+    says: [
+      'a.yaml:5:26 items[1].kind: a Secret in the clear must not be in Git: remove it, change what it held, and keep its keys as files <name>/<key> in the folder given by --secrets-dir [secret-in-clear]',
+    ],
+  },
+  {
+    what: 'a secret without its apiVersion',
+    yaml: 'kind: Secret\nmetadata: {name: db}\n',
+    says: [
+      'a.yaml:1:7 kind: a Secret in the clear must not be in Git: remove it, change what it held, and keep its keys as files <name>/<key> in the folder given by --secrets-dir [secret-in-clear]',
+    ],
+  },
+  {
+    what: 'a working directory that leaves its folder',
+    yaml: workload(pod('          workingDir: ../..\n')),
+    says: [
+      'a.yaml:10:23 spec.template.spec.containers[0].workingDir: must not contain ".."; write the path without it [bad-path]',
     ],
   },
   {

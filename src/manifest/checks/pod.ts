@@ -3,6 +3,7 @@ import { parseQuantity, QUANTITY_PATTERN } from '../quantity.ts';
 import type { WrittenContainer, WrittenTemplate, WrittenVolume } from '../written.ts';
 import { badPath } from './paths.ts';
 import type { Path, Report } from './report.ts';
+import { unique } from './unique.ts';
 
 export function checkTemplate(template: WrittenTemplate, path: Path, report: Report): void {
   const containers = template.spec?.containers ?? [];
@@ -17,28 +18,6 @@ export function checkTemplate(template: WrittenTemplate, path: Path, report: Rep
     if (volume) checkVolume(volume, [...within, 'volumes', index], report);
 }
 
-/** Two entries of a list must not have the same value of `field`. */
-function unique<T extends object>(
-  entries: (T | undefined)[],
-  field: keyof T & string,
-  path: Path,
-  report: Report,
-): void {
-  const first = new Map<unknown, number>();
-  for (const [index, entry] of entries.entries()) {
-    const value = entry?.[field];
-    if (value === undefined) continue;
-    const before = first.get(value);
-    if (before === undefined) first.set(value, index);
-    else
-      report(
-        [...path, index, field],
-        'duplicate',
-        `${JSON.stringify(value)} is there already, at index ${before}; each needs a ${field} of its own`,
-      );
-  }
-}
-
 function checkContainer(container: WrittenContainer, volumes: Set<string>, path: Path, report: Report): void {
   for (const field of ['name', 'containerPort'] as const)
     unique(container.ports ?? [], field, [...path, 'ports'], report);
@@ -46,6 +25,7 @@ function checkContainer(container: WrittenContainer, volumes: Set<string>, path:
   unique(container.volumeMounts ?? [], 'mountPath', [...path, 'volumeMounts'], report);
   unique(container.logs ?? [], 'path', [...path, 'logs'], report);
   checkPorts(container, path, report);
+  checkPath(container.workingDir, [...path, 'workingDir'], report);
   checkResources(container, path, report);
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const at = [...path, 'volumeMounts', index];

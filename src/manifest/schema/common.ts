@@ -1,7 +1,7 @@
 /** What the kinds have in common: names, quantities, durations, checks, windows, the envelope of a document. */
 import { DURATION_PATTERN } from '../duration.ts';
 import { QUANTITY_PATTERN } from '../quantity.ts';
-import { choice, fields, flag, list, oneOf, type Schema, text, whole } from './build.ts';
+import { choice, fields, flag, list, map, oneOf, type Schema, text, whole } from './build.ts';
 
 /** Plain objects answer for `constructor` without having it, so nothing may be called that. */
 const NAME_PATTERN = '^(?!constructor$)[a-z0-9]([-a-z0-9]*[a-z0-9])?$';
@@ -51,7 +51,7 @@ export const quantity = (description: string, rest: Omit<Schema, 'description'> 
   ...rest,
 });
 
-export const hostName = (description: string): Schema =>
+const hostName = (description: string): Schema =>
   text(description, {
     pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$',
     patternErrorMessage: 'a DNS name: parts of lower-case letters, digits and "-", joined by ".", without a port',
@@ -77,30 +77,74 @@ export const port = (description: string): Schema => ({
   maxLength: 15,
 });
 
-export const checks = (description: string): Schema =>
+export const webAddress = (description: string): Schema =>
+  text(description, {
+    pattern: '^https?://[^\\s/]+',
+    patternErrorMessage: 'an address that starts with http:// or https://',
+  });
+
+/** `units`: what `path` is asked on; `port`: the port that goes with it. */
+export const checks = (
+  description: string,
+  units = 'every ready replica of the new version',
+  portOfPath = port("With `path`: the port, by number or name. Default: the first container's first port."),
+  rest: Omit<Schema, 'type' | 'description'> = {},
+): Schema =>
   list(
     description,
     oneOf('One check: exactly one of `http` and `command`.', {
       http: fields(
         'Asks with GET; an answer from 200 to 399 passes.',
         {
-          path: text('Asked on every ready replica of the new version, e.g. `/health`.', {
+          path: text(`Asked on ${units}, e.g. \`/health\`.`, {
             pattern: '^/',
             patternErrorMessage: 'a path that starts with "/"',
           }),
-          url: text('Asked as it is, instead of `path`, e.g. a question to a monitoring system.', {
-            pattern: '^https?://[^\\s/]+',
-            patternErrorMessage: 'an address that starts with http:// or https://',
-          }),
-          port: port("With `path`: the port, by number or name. Default: the first container's first port."),
+          url: webAddress('Asked as it is, instead of `path`, e.g. a question to a monitoring system.'),
+          port: portOfPath,
         },
         { oneOf: [{ required: ['path'] }, { required: ['url'] }] },
       ),
       command: command('Run on the unit; exit status 0 passes.'),
     }),
+    rest,
   );
 
-export const windows = list(
+const IMAGE_PART = '[a-zA-Z0-9][-a-zA-Z0-9._]*';
+const IMAGE_NAME = `(?!.*\\.\\.)${IMAGE_PART}(:[0-9]{1,5}(?=/))?(/${IMAGE_PART})*`;
+const IMAGE_HELP = 'letters, digits, "-", "_" and ".", in parts joined by "/", without ".."';
+
+/** `name:tag`. */
+export const imageName = (description: string): Schema =>
+  text(description, {
+    pattern: `^${IMAGE_NAME}:[a-zA-Z0-9_][-a-zA-Z0-9._]*$`,
+    patternErrorMessage: `name:tag, such as hello:8: ${IMAGE_HELP}`,
+    minLength: 1,
+    maxLength: 512,
+  });
+export const imageWithoutTag = (description: string): Schema =>
+  text(description, {
+    pattern: `^${IMAGE_NAME}$`,
+    patternErrorMessage: `a name without a tag, such as node: ${IMAGE_HELP}`,
+    minLength: 1,
+    maxLength: 384,
+  });
+
+const LABEL_NAME = '([a-z0-9.-]{1,253}/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?';
+/** `metadata.labels['<key>']`. */
+export const LABEL_FIELD = `metadata\\.labels\\['${LABEL_NAME}'\\]`;
+
+export const labels = (description: string, rest: Omit<Schema, 'type' | 'description'> = {}): Schema =>
+  map(description, text('The value of the label.', { maxLength: 63 }), {
+    propertyNames: {
+      type: 'string',
+      pattern: `^${LABEL_NAME}$`,
+      patternErrorMessage: 'a label name: letters, digits, "-", "_" and ".", optionally after a domain and "/"',
+    },
+    ...rest,
+  });
+
+const windows = list(
   'Maintenance windows: forward rollouts start and go on only inside one of them; rollbacks and repairs wait for none. Empty: at any time.',
   fields(
     'One window, which opens again and again.',
@@ -109,7 +153,7 @@ export const windows = list(
         minLength: 1,
         maxLength: 256,
       }),
-      duration: duration('How long it stays open, e.g. `4h`.'),
+      duration: duration('How long it stays open, e.g. `4h`; at most `31d`.'),
       timezone: text('The time zone of `cron`, e.g. `Asia/Shanghai`.', { default: 'UTC', minLength: 1, maxLength: 64 }),
     },
     { required: ['cron', 'duration'] },
@@ -118,7 +162,7 @@ export const windows = list(
 );
 
 /** What the specs of all resources have in common. */
-export const commonSpec = {
+export const resourceSpec = {
   target: {
     ...name('The Target that it runs on, by name. `local`, this machine, is there without a manifest.'),
     default: 'local',
@@ -141,10 +185,17 @@ export const commonSpec = {
     default: 5,
   }),
   windows,
+} satisfies Record<string, Schema>;
+
+export const host = hostName(
+  "The host name at which the router serves it, to the first container's first port. Default: `<name>.localhost`.",
+);
+
+/** What the specs of all that has replicas have in common. */
+export const commonSpec = {
+  ...resourceSpec,
   replicas: whole('How many replicas run (of a Service: of each version that runs).', 0, 10_000, { default: 1 }),
-  host: hostName(
-    "The host name at which the router serves it, to the first container's first port. Default: `<name>.localhost`.",
-  ),
+  host,
 } satisfies Record<string, Schema>;
 
 const DRAFT = 'http://json-schema.org/draft-07/schema#';

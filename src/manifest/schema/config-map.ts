@@ -23,7 +23,7 @@ export const configMap = standalone(
         'Base64 by key.',
         text('The content in base64.', {
           maxLength: 2 ** 20,
-          pattern: '^[A-Za-z0-9+/\\s]*={0,2}\\s*$',
+          pattern: '^[A-Za-z0-9+/\\s]*(=\\s*){0,2}$',
           patternErrorMessage: 'base64',
         }),
         { propertyNames: DATA_KEY, default: {} },

@@ -1,7 +1,7 @@
 /** A pod template, in the words of Kubernetes. */
 
-import { fields, flag, list, map, oneOf, oneOfNames, type Schema, text, whole } from './build.ts';
-import { command, dataKey, name, objectName, port, quantity } from './common.ts';
+import { fields, flag, list, oneOf, oneOfNames, type Schema, text, whole } from './build.ts';
+import { command, dataKey, imageName, LABEL_FIELD, labels, name, objectName, port, quantity } from './common.ts';
 
 const OPTIONAL = flag('`true`: it need not be there.', false);
 
@@ -84,7 +84,7 @@ const wholeRef = (what: string): Schema =>
   );
 
 const ENV_NAME = {
-  pattern: '^[-._a-zA-Z][-._a-zA-Z0-9]*$',
+  pattern: '^(?!__proto__$)[-._a-zA-Z][-._a-zA-Z0-9]*$',
   patternErrorMessage: 'letters, digits, "_", "-" and ".", not starting with a digit',
 };
 
@@ -104,7 +104,7 @@ const env = list(
             fieldPath: text(
               "`metadata.name` (the unit's name), `metadata.labels['<key>']` or `status.podIP` (its address).",
               {
-                pattern: "^(metadata\\.name|metadata\\.labels\\['[^'\\]]+'\\]|status\\.podIP)$",
+                pattern: `^(metadata\\.name|${LABEL_FIELD}|status\\.podIP)$`,
                 patternErrorMessage: "metadata.name, metadata.labels['<key>'] or status.podIP",
               },
             ),
@@ -175,16 +175,8 @@ const container = fields(
   'One program of the unit.',
   {
     name: name('Its name, unique in the unit.'),
-    image: text(
+    image: imageName(
       'What it runs, as `name:tag`. On the target `local`, `hello:8` is the folder `images/hello/8` of the config repository.',
-      {
-        pattern:
-          '^(?!.*\\.\\.)[a-zA-Z0-9][-a-zA-Z0-9._]*(:[0-9]{1,5}(?=/))?(/[a-zA-Z0-9][-a-zA-Z0-9._]*)*:[a-zA-Z0-9_][-a-zA-Z0-9._]*$',
-        patternErrorMessage:
-          'name:tag, such as hello:8: letters, digits, "-", "_" and ".", in parts joined by "/", without ".."',
-        minLength: 1,
-        maxLength: 512,
-      },
     ),
     command: command("The program and its first arguments, instead of the image's own command."),
     args: command("Arguments after the command, or after the image's own program where there is no `command`.", {
@@ -284,14 +276,7 @@ export const template = fields(
     metadata: fields(
       'What the units carry.',
       {
-        labels: map('Labels.', text('The value of the label.', { maxLength: 63 }), {
-          default: {},
-          propertyNames: {
-            type: 'string',
-            pattern: '^([a-z0-9.-]{1,253}/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$',
-            patternErrorMessage: 'a label name: letters, digits, "-", "_" and ".", optionally after a domain and "/"',
-          },
-        }),
+        labels: labels('Labels.', { default: {} }),
       },
       { default: {} },
     ),

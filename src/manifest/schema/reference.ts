@@ -1,5 +1,6 @@
 /** The schemas as files: for editors, and as a page for people. */
 import { stringify } from 'yaml';
+import { anyKind, FILES } from './any.ts';
 import type { Schema } from './build.ts';
 import { template } from './pod.ts';
 import { printJson } from './print.ts';
@@ -8,10 +9,8 @@ import { SCHEMAS } from './schemas.ts';
 /** What `schemas/generate.ts` writes, by path from the top of the project. */
 export function generatedFiles(): Record<string, string> {
   return {
-    'schemas/workload.json': `${printJson(SCHEMAS.Workload)}\n`,
-    'schemas/service.json': `${printJson(SCHEMAS.Service)}\n`,
-    'schemas/target.json': `${printJson(SCHEMAS.Target)}\n`,
-    'schemas/operation.json': `${printJson(SCHEMAS.Operation)}\n`,
+    ...Object.fromEntries(Object.entries(FILES).map(([file, schema]) => [`schemas/${file}`, `${printJson(schema)}\n`])),
+    'schemas/manifest.json': `${printJson(anyKind)}\n`,
     'schemas/image.json': `${printJson(SCHEMAS.image)}\n`,
     'docs/manifests.md': manifestsPage(),
   };
@@ -37,18 +36,18 @@ in all of them at once, as \`file:line:column path: what is wrong; what to do\`.
 - Quantities are numbers with \`m\`, \`k\`, \`M\`, \`G\`, \`T\`, \`P\`, \`Ki\`, \`Mi\`, \`Gi\`, \`Ti\` or \`Pi\` after them; durations are a whole
   number and one of \`ms\`, \`s\`, \`m\`, \`h\`, \`d\`.
 
-Editors that use the YAML language server complete and check as you type, given this first line:
+Editors that use the YAML language server complete and check as you type, given this first line (\`service.json\` and the others beside it
+hold one kind each; \`manifest.json\` all of them, for files of several documents):
 
 \`\`\`yaml
-# yaml-language-server: $schema=<where Sluice is>/schemas/service.json
+# yaml-language-server: $schema=<where Sluice is>/schemas/manifest.json
 \`\`\`
 `;
 
 function manifestsPage(): string {
-  const kinds = [SCHEMAS.Workload, SCHEMAS.Service].map((schema) =>
-    section(schema, new Map([[template, '[Pod template](#pod-template)']])),
-  );
-  const others = [SCHEMAS.Target, SCHEMAS.Operation, SCHEMAS.ConfigMap, SCHEMAS.image].map((schema) =>
+  const replicas = [SCHEMAS.Workload, SCHEMAS.Service];
+  const kinds = replicas.map((schema) => section(schema, new Map([[template, '[Pod template](#pod-template)']])));
+  const others = [...Object.values(FILES).filter((schema) => !replicas.includes(schema)), SCHEMAS.image].map((schema) =>
     section(schema, new Map()),
   );
   const pod = section({ ...template, title: 'Pod template' }, new Map(), 'spec.template');

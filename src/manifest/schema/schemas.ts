@@ -1,10 +1,12 @@
 /** Every schema by the kind that it is for. */
 import type { Schema } from './build.ts';
+import { cluster } from './cluster.ts';
 import { configMap } from './config-map.ts';
+import { fleet } from './fleet.ts';
 import { image } from './image.ts';
 import { operation } from './operation.ts';
 import { service } from './service.ts';
-import { target } from './target.ts';
+import { everyTarget, target } from './target.ts';
 import { workload } from './workload.ts';
 
 export const SCHEMAS = {
@@ -14,6 +16,9 @@ export const SCHEMAS = {
   Operation: operation,
   ConfigMap: configMap,
   image,
+  Fleet: fleet,
+  Cluster: cluster,
+  EveryTarget: everyTarget,
 } satisfies Record<string, Schema>;
 
 export type SchemaName = keyof typeof SCHEMAS;

@@ -7,6 +7,7 @@ const amount = (description: string, fallback: number): Schema => ({
   type: ['integer', 'string'],
   minimum: 0,
   maximum: 10_000,
+  maxLength: 4,
   pattern: '^([0-9]|[1-9][0-9]|100)%$',
   patternErrorMessage: 'a number such as 1, or a percentage from 0% to 100%',
   default: fallback,

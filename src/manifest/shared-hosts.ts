@@ -1,0 +1,76 @@
+/** What two have, neither is upgraded on anew: a host of a target, or a host name at the router. */
+import { quote } from './diagnostic.ts';
+import { type Entry, listOthers } from './documents.ts';
+import { membersOn } from './members.ts';
+import type { InstanceDocument } from './parsed.ts';
+import type { Diagnostic, HostTarget, InstanceResource, InstanceResourceId } from './resource.ts';
+
+interface Shared {
+  host: string;
+  /** Of which it is a host; absent: a host name at the router. */
+  target?: string;
+  /** All that have it, of whatever kind. */
+  users: string[];
+}
+
+/** `taken`: what else is at the router, by host name. Each resource is told of one thing that it shares. */
+export function sharedBy(
+  {
+    instances,
+    hostTargets,
+  }: { instances: Map<InstanceResourceId, InstanceResource>; hostTargets: Map<string, HostTarget> },
+  taken: () => ReadonlyMap<string, string>,
+): (Shared & { ids: InstanceResourceId[] })[] {
+  const found = new Map<string, Shared & { ids: InstanceResourceId[] }>();
+  for (const [id, { spec }] of instances) {
+    const target = hostTargets.get(spec.target);
+    if (target !== undefined)
+      for (const { name } of membersOn(target.ssh, spec)) use(found, { host: name, target: target.name }, id);
+    else if (spec.kind === 'Fleet') use(found, { host: spec.host }, id);
+  }
+  const routed = [...found.values()].filter(({ target }) => target === undefined);
+  const others = routed.length === 0 ? undefined : taken();
+  for (const shared of routed) {
+    const other = others?.get(shared.host);
+    if (other !== undefined) shared.users.push(other);
+  }
+  const told = new Set<InstanceResourceId>();
+  return [...found.values()]
+    .filter(({ users }) => users.length > 1)
+    .map((shared) => {
+      const ids = shared.ids.filter((id) => !told.has(id));
+      for (const id of ids) told.add(id);
+      return { ...shared, ids };
+    });
+}
+
+function use(
+  found: Map<string, Shared & { ids: InstanceResourceId[] }>,
+  what: Pick<Shared, 'host' | 'target'>,
+  id: InstanceResourceId,
+): void {
+  const key = JSON.stringify(what);
+  const shared = found.get(key) ?? { ...what, users: [], ids: [] };
+  found.set(key, shared);
+  shared.users.push(id);
+  shared.ids.push(id);
+}
+
+export function sharedDiagnostic(
+  id: InstanceResourceId,
+  { host, target, users }: Shared,
+  entry: Entry<InstanceDocument> | undefined,
+): Diagnostic {
+  const { declares, at = [1, 1] } = entry?.document ?? {};
+  const isRouted = target === undefined;
+  const isFleet = id.startsWith('Fleet/');
+  const [line, column] = (isRouted ? declares?.hostAt : isFleet ? declares?.membersAt : declares?.targetAt) ?? at;
+  const what = isRouted ? `the host ${quote(host)}` : `host ${quote(host)} of Target ${quote(target)}`;
+  return {
+    place: { file: entry?.path ?? '', line, column },
+    path: isRouted ? 'spec.host' : isFleet ? 'spec.selector' : 'spec.target',
+    severity: 'error',
+    code: isRouted ? 'duplicate-host' : 'shared-host',
+    message: `${what} is also that of ${listOthers(users, id, String)}, which makes all of them invalid; give each its own`,
+  };
+}
