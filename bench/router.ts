@@ -1,19 +1,17 @@
 /**
- * The router's CPU for a request, beside a bare node:http + undici proxy under the same load, turn about. Backend, proxies and load are
- * processes of their own. `node build/bench/router.js`; Linux, as CPU time is read from /proc.
+ * The router's CPU for a request, beside a bare node:http + undici proxy under the same load, turn about. Backend, proxies
+ * and load are processes of their own.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Dispatcher, Pool } from 'undici';
 import { openRouter, stopRouter } from '../src/target/local/router/client.ts';
 import { routerDirectory } from '../src/target/local/router/launch.ts';
 import { dial } from '../src/target/local/router/wire.ts';
+import { cpuOf, type Figure, inFolder, median, medianRatio, note, percentile } from './harness.ts';
 
 const ROUNDS = 7;
 const ROUND_MS = 800;
@@ -75,9 +73,8 @@ async function load(origin: string, host: string, milliseconds: number) {
       }
     }),
   );
-  times.sort((a, b) => a - b);
-  const at = (share: number) => times[Math.floor(times.length * share)] ?? 0;
-  process.stdout.write(`${JSON.stringify({ requests: times.length, p50: at(0.5), p99: at(0.99) })}\n`);
+  const [p50, p99] = [percentile(times, 0.5), percentile(times, 0.99)];
+  process.stdout.write(`${JSON.stringify({ requests: times.length, p50, p99 })}\n`);
   await pool.close();
 }
 
@@ -98,13 +95,6 @@ async function serving(...args: string[]) {
   return { pid: child.pid ?? 0, port: Number(line), stop: () => child.kill() };
 }
 
-/** Time on a processor of all threads, in microseconds; more exact than the hundredths of a second of /proc/PID/stat. */
-async function cpuOf(pid: number): Promise<number> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  const times = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')));
-  return times.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1000, 0);
-}
-
 async function sample(pid: number, port: number, milliseconds: number): Promise<Sample> {
   const before = await cpuOf(pid);
   const child = start('load', `http://127.0.0.1:${port}`, 'shop.localhost', String(milliseconds));
@@ -114,10 +104,8 @@ async function sample(pid: number, port: number, milliseconds: number): Promise<
   return { ...seen, cpu: ((await cpuOf(pid)) - before) / seen.requests };
 }
 
-const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-
-async function compare() {
-  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
+/** CPU for a request, of the router and of the bare proxy, round by round. */
+async function compare(dataDir: string): Promise<Record<'bare' | 'router', Sample[]>> {
   const target = await serving('backend');
   const plain = await serving('bare', `http://127.0.0.1:${target.port}`);
   const client = await openRouter({ dataDir, listen: { host: '127.0.0.1', port: 0 } });
@@ -136,28 +124,37 @@ async function compare() {
     for (const { pid, port } of Object.values(proxies)) await sample(pid, port, 2 * ROUND_MS);
     for (let round = 0; round < ROUNDS; round++)
       for (const { pid, port, samples } of Object.values(proxies)) samples.push(await sample(pid, port, ROUND_MS));
-    for (const [name, { samples }] of Object.entries(proxies)) {
-      const of = (key: keyof Sample) => median(samples.map((each) => each[key]));
-      console.log(
-        `${name.padEnd(7)} ${of('cpu').toFixed(1)} µs CPU a request, p50 ${of('p50').toFixed(2)} ms, p99 ${of('p99').toFixed(2)} ms, ${(of('requests') * 1000) / ROUND_MS} requests a second`,
-      );
-    }
-    const ratio = median(
-      proxies.router.samples.map((each, round) => each.cpu / (proxies.bare.samples[round]?.cpu ?? Number.NaN)),
-    );
-    console.log(`router CPU per request: ${ratio.toFixed(2)} × the bare proxy (reach: at most ${REACH})`);
-    if (!(ratio <= REACH)) process.exitCode = 1;
+    return { bare: proxies.bare.samples, router: proxies.router.samples };
   } finally {
     target.stop();
     plain.stop();
     await client.close();
     await stopRouter(dataDir);
-    await rm(dataDir, { recursive: true, force: true });
   }
 }
 
-const [mode, ...args] = process.argv.slice(2);
-if (mode === 'backend') backend();
-else if (mode === 'bare') bare(args[0] ?? '');
-else if (mode === 'load') await load(args[0] ?? '', args[1] ?? '', Number(args[2]));
-else await compare();
+export async function bench(): Promise<Figure[]> {
+  const samples = await inFolder(compare);
+  const of = (proxy: Sample[], key: keyof Sample) => proxy.map((each) => each[key]);
+  for (const [name, proxy] of Object.entries(samples)) {
+    const [cpu, p50, p99] = (['cpu', 'p50', 'p99'] as const).map((key) => median(of(proxy, key)).toFixed(2));
+    note(`${name}: ${cpu} µs CPU a request, p50 ${p50} ms, p99 ${p99} ms`);
+  }
+  const ratio = medianRatio(of(samples.router, 'cpu'), of(samples.bare, 'cpu'));
+  const cpu = median(of(samples.router, 'cpu'));
+  return [
+    {
+      work: 'router CPU per request',
+      reach: `at most ${REACH} × a bare node:http + undici proxy measured beside it`,
+      seen: `${ratio.toFixed(2)} × (${cpu.toFixed(0)} µs)`,
+      held: ratio <= REACH,
+    },
+  ];
+}
+
+if (process.argv[1] === SELF) {
+  const [mode, ...args] = process.argv.slice(2);
+  if (mode === 'backend') backend();
+  else if (mode === 'bare') bare(args[0] ?? '');
+  else await load(args[0] ?? '', args[1] ?? '', Number(args[2]));
+}

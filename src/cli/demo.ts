@@ -1,62 +1,112 @@
 /** What `npm start` runs: the operator on a copy of the examples, and then what to try. */
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { createServer } from 'node:net';
+import { join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
-import type { Address } from '../target/local/router/launch.ts';
+import { type Address, routerDirectory } from '../target/local/router/launch.ts';
+import { dial } from '../target/local/router/wire.ts';
 import { withCommits } from './declared.ts';
 import { repositoryFolders } from './folders.ts';
+import { askGit, git } from './git.ts';
 import { makeConfigRepository } from './init.ts';
+import { type Live, openLive } from './live.ts';
 import { linesFrom } from './log.ts';
-import { colours, note, print } from './print.ts';
+import { colours, print } from './print.ts';
 import { type ConfigRepository, openRepository, resolveCommit } from './repository.ts';
-import { routerOption, untilStopped } from './run.ts';
+import { DEFAULT_ROUTER, routerOption, untilStopped } from './run.ts';
 import { knownStatus, readStatuses } from './status-branch.ts';
-import { healthText, table } from './status-view.ts';
+import { healthText, moving, table } from './status-view.ts';
 
 export function registerDemo(program: Command): void {
   program
     .command('demo', { hidden: true })
-    .addOption(routerOption())
-    .action(async ({ router }: { router: Address }) => {
-      const folder = resolve('demo-config');
-      const isNew = !existsSync(folder);
-      if (isNew) await makeConfigRepository(folder);
-      print(isNew ? `Made the config repository ${folder}` : `The config repository ${folder} is used as it is`);
-      const repository = await openRepository({ repo: folder });
+    .addOption(routerOption().default(undefined))
+    .action(async ({ router }: { router?: Address }) => {
+      const repository = await demoRepository();
       const folders = repositoryFolders(repository.key, {});
+      const live = openLive();
       const options = {
-        repo: folder,
+        repo: repository.folder,
         path: '',
         intervalMs: 15_000,
         stateDir: folders.state,
         dataDir: folders.data,
-        router,
+        router: router ?? (await whereToServe(folders.data)),
         paused: false,
         once: false,
         acceptRewrite: false,
-        log: linesFrom('info'),
+        log: linesFrom('info', live.line),
       };
+      const trouble = (error: Error) => live.line(error.message);
       process.exitCode = await untilStopped(options, () => {
-        tellWhenSettled(repository, router).catch((error: Error) => note(error.message));
-      });
+        followProgress(repository, live).catch(trouble);
+        tellWhenSettled(repository, folders.data, live).catch(trouble);
+      }).finally(live.end);
     });
 }
 
-async function tellWhenSettled(repository: ConfigRepository, router: Address): Promise<void> {
+async function demoRepository(): Promise<ConfigRepository> {
+  const folder = resolve('demo-config');
+  const isNew = !existsSync(folder);
+  if (isNew) {
+    await makeConfigRepository(folder);
+    if (!(await askGit(folder, ['config', 'user.email']))) await introduce(folder);
+  }
+  print(isNew ? `Made the config repository ${folder}\n\n` : `The config repository ${folder} is used as it is\n\n`);
+  return openRepository({ repo: folder });
+}
+
+/** To git, so that the commits to try can be made on a machine where nobody has done that. In this repository only. */
+async function introduce(folder: string): Promise<void> {
+  await git(folder, ['config', 'user.name', 'Demo']);
+  await git(folder, ['config', 'user.email', 'demo@localhost']);
+}
+
+/** Where its router serves already; else the usual address, or any free port where another program has that. */
+async function whereToServe(dataDir: string): Promise<Address> {
+  return (
+    (await addressOf(dataDir)) ?? ((await isFree(DEFAULT_ROUTER)) ? DEFAULT_ROUTER : { ...DEFAULT_ROUTER, port: 0 })
+  );
+}
+
+async function addressOf(dataDir: string): Promise<Address | undefined> {
+  const router = await dial(routerDirectory(dataDir));
+  router?.close();
+  return router && { host: router.health.host, port: router.health.port };
+}
+
+function isFree({ host, port }: Address): Promise<boolean> {
+  const server = createServer();
+  return new Promise((answer) => {
+    server.once('error', () => answer(false));
+    server.listen(port, host, () => server.close(() => answer(true)));
+  });
+}
+
+/** A bar for each resource that moves, below what has happened. */
+async function followProgress(repository: ConfigRepository, live: Live): Promise<never> {
+  let tip: string | undefined;
+  for (;;) {
+    const branch = await knownStatus(repository);
+    if (branch !== undefined && branch.tip !== tip) live.show(moving(await readStatuses(repository, branch)));
+    tip = branch?.tip;
+    await sleep(200, undefined, { ref: false });
+  }
+}
+
+async function tellWhenSettled(repository: ConfigRepository, dataDir: string, live: Live): Promise<void> {
   const commit = await resolveCommit(repository, `refs/heads/${repository.branch}`);
   const { resources } = await withCommits(repository.folder, '', (commits) => commits.load(commit));
   const hosts = new Map([...resources.values()].map(({ id, spec }) => [id, spec.host]));
   const statuses = await settled(repository, [...resources.keys()]);
-  const rows = statuses.map(({ resource, health }) => [
-    `  ${resource}`,
-    healthText(health),
-    `http://${hosts.get(resource)}:${router.port}`,
-  ]);
-  print(`\n${table([], rows)}\n\n${await whatToTry(repository.folder, router)}\n`);
+  const port = (await addressOf(dataDir))?.port ?? DEFAULT_ROUTER.port;
+  const urlOf = (id: ResourceId) => `http://${hosts.get(id)}:${port}`;
+  const rows = statuses.map(({ resource, health }) => [`  ${resource}`, healthText(health), urlOf(resource)]);
+  live.line(`\nUp:\n\n${table([], rows)}\n\n${await whatToTry(repository.folder, urlOf('Workload/tomcat'))}\n`);
 }
 
 /** Waits until none of them moves any more. */
@@ -72,24 +122,24 @@ async function settled(repository: ConfigRepository, ids: ResourceId[]): Promise
 }
 
 /** For the shell of a second terminal, word for word. */
-async function whatToTry(folder: string, router: Address): Promise<string> {
+async function whatToTry(folder: string, url: string): Promise<string> {
   const { now, next } = await tomcatTags(folder);
   const main = resolve(process.argv[1] ?? '');
   const step = (text: string) => colours.dim(`# ${text}`);
-  return `In a second terminal:
+  return `To try it, in a second terminal:
 
   cd ${quoted(folder)}
-  alias sluice="node ${quoted(main)}"
-  curl -H 'Host: tomcat.localhost' http://${router.host}:${router.port}
+  alias sluice=${quoted(`node ${quoted(main)}`)}
+  curl ${url}
 
-  ${step('edit and commit')}
+  ${step('edit and commit: an upgrade, one replica at a time')}
   sed -i 's/image: tomcat:${now}/image: tomcat:${next}/' tomcat.yaml && git commit -am 'tomcat ${next}'
-  ${step('watch')}
+  ${step('watch; Ctrl-C ends it')}
   sluice status --watch
-  ${step('revert')}
+  ${step('revert: back, just as carefully')}
   git revert --no-edit HEAD
 
-Ctrl-C ends the operator; what runs goes on running.`;
+More in ${relative(process.cwd(), join(folder, 'README.md'))}. Ctrl-C here ends the operator; what runs goes on running.`;
 }
 
 /** The tag that is declared, and another one that there is an image of. */
@@ -100,4 +150,4 @@ async function tomcatTags(folder: string): Promise<{ now: string; next: string }
   return { now, next: tags.find((tag) => tag !== now) ?? '8' };
 }
 
-const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -4,7 +4,7 @@ import type { StatusDocument } from '../status/document.ts';
 import { durationText } from '../status/words.ts';
 import { type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
 import { colours, print } from './print.ts';
-import { openRepository } from './repository.ts';
+import { openAnyBranch } from './repository.ts';
 import { readStatus, requireStatus } from './status-branch.ts';
 import { clock, table } from './status-view.ts';
 
@@ -21,7 +21,7 @@ Example:
   sluice history Workload/tomcat`,
     )
     .action(async (resource: ResourceId, options: RepositoryOptions) => {
-      const repository = await openRepository(options);
+      const repository = await openAnyBranch(options);
       const document = await readStatus(repository, await requireStatus(repository), resource);
       print(historyTable(document));
     });

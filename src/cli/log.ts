@@ -17,11 +17,12 @@ export function createLog(level: LogLevel): Log {
 }
 
 /** `22:31:07 Service/shop: rollout 7 Progressing, stage 2 of 3 (10 %)`. */
-export function linesFrom(level: LogLevel): Log {
+export function linesFrom(level: LogLevel, write: (line: string) => void = print): Log {
   const least = LOG_LEVELS.indexOf(level);
-  return (at, message) => {
+  return (at, text, data) => {
     if (LOG_LEVELS.indexOf(at) < least) return;
-    print(`${colours.dim(new Date().toTimeString().slice(0, 8))} ${PAINT[at](message)}`);
+    const message = [data?.unit, text, data?.message].filter((part) => typeof part === 'string').join(': ');
+    write(`${colours.dim(new Date().toTimeString().slice(0, 8))} ${PAINT[at](message)}`);
   };
 }
 

@@ -32,7 +32,7 @@ function folderInRepository(text: string): string {
   return path === '.' ? '' : path;
 }
 
-export const stateDirOption = (): Option =>
+const stateDirOption = (): Option =>
   new Option(
     '--state-dir <folder>',
     "where clones and caches are kept (default: $SLUICE_STATE_DIR, or the user's state folder)",

@@ -6,10 +6,12 @@ import { describeMarkdown, describeText } from '../plan/describe.ts';
 import { settledRevision } from '../plan/plan.ts';
 import { fromDocument, type StatusDocument } from '../status/document.ts';
 import { withCommits } from './declared.ts';
+import { usage } from './failure.ts';
 import { pathOption, type RepositoryOptions, repositoryOptions } from './options.ts';
 import { note, print } from './print.ts';
-import { openRepository, resolveCommit } from './repository.ts';
+import { findCommit, openAnyBranch, type Repository, resolveCommit } from './repository.ts';
 import { ageText, knownStatus, readStatuses, type StatusBranch } from './status-branch.ts';
+import { unhonouredNotes } from './unhonoured.ts';
 
 type Format = 'text' | 'json' | 'markdown';
 
@@ -23,7 +25,7 @@ interface PlanOptions extends RepositoryOptions {
 export function registerPlan(program: Command): void {
   repositoryOptions(program.command('plan'))
     .description('say what a commit would do, stage by stage; change nothing')
-    .option('--from <commit>', 'a branch, tag or commit: what is declared before (default: the config branch)')
+    .option('--from <commit>', 'a branch, tag or commit: what is declared before (default: what the operator saw last)')
     .option('--to <commit>', 'a branch, tag or commit: what would be declared (default: what is checked out)')
     .addOption(pathOption())
     .addOption(new Option('--format <format>', 'how').choices(['text', 'json', 'markdown']).default('text'))
@@ -31,26 +33,54 @@ export function registerPlan(program: Command): void {
       'after',
       `
 What runs now is taken from the branch sluice/status as it was last fetched, where it shows what --from declares;
-else what --from declares is assumed to be settled. Durations are those of the same resource's earlier rollouts.
+else what --from declares is assumed to be settled. Without --from and without that branch, nothing runs yet. Durations are those of the same resource's earlier rollouts.
 Exit status: 1 when a manifest of --to is invalid.
 
 Examples:
+  sluice plan
   sluice plan --from main --to my-branch
   sluice plan --from main --to my-branch --format markdown`,
     )
     .action(async (options: PlanOptions) => {
-      const repository = await openRepository(options);
-      const from = await resolveCommit(repository, options.from ?? `refs/heads/${repository.branch}`);
+      const repository = await openAnyBranch(options);
+      const branch = await knownStatus(repository);
+      const from = await startOf(repository, options.from, branch);
       const to = await resolveCommit(repository, options.to ?? 'HEAD');
       const [before, after] = await withCommits(repository.folder, options.path, async (commits) => [
-        await commits.load(from),
+        from === undefined ? NOTHING : await commits.load(from),
         await commits.load(to),
       ]);
-      const branch = await knownStatus(repository);
       const documents = branch ? await readStatuses(repository, branch) : [];
       const { changes, assumed } = changesBetween(before, after, documents);
-      render(changes, options.format, basis(branch, assumed), after);
+      render(changes, options.format, basis(branch, from, assumed), after);
     });
+}
+
+const NOTHING: Declared = {
+  commit: '',
+  resources: new Map(),
+  operations: new Map(),
+  targets: new Map(),
+  diagnostics: [],
+  invalid: new Set(),
+  unreadable: new Set(),
+};
+
+/** Undefined: no operator has ever looked at this repository. */
+async function startOf(
+  repository: Repository,
+  from: string | undefined,
+  branch: StatusBranch | undefined,
+): Promise<Oid | undefined> {
+  if (from !== undefined) return resolveCommit(repository, from);
+  if (branch === undefined) return undefined;
+  const seen = branch.head === undefined ? undefined : await findCommit(repository, branch.head);
+  if (seen !== undefined) return seen;
+  throw usage(
+    branch.head === undefined
+      ? 'the tip of sluice/status does not say what the operator saw last; name what to start from with --from'
+      : `the operator saw commit ${branch.head.slice(0, 10)}, which is not here; git fetch, or name what to start from with --from`,
+  );
 }
 
 /** Also those that `--from` declares, so that what is deleted is seen; in the order of names. */
@@ -69,7 +99,7 @@ function changesBetween(
     const { covers, known } = knownOf(byId.get(id), was, before.commit);
     const change = changeOf(was, will, known);
     if (change === undefined) continue;
-    changes.push(change);
+    changes.push(will === undefined ? change : { ...change, notes: [...change.notes, ...unhonouredNotes(will)] });
     if (!covers) assumed.push(id);
   }
   return { changes, assumed };
@@ -98,7 +128,9 @@ function knownOf(
   return { covers, known };
 }
 
-function basis(branch: StatusBranch | undefined, assumed: ResourceId[]): string {
+function basis(branch: StatusBranch | undefined, from: Oid | undefined, assumed: ResourceId[]): string {
+  if (from === undefined)
+    return 'there is no branch sluice/status here, so nothing runs yet: every rollout is a first one';
   const status = branch
     ? `what runs: sluice/status ${branch.tip.slice(0, 10)}, written ${ageText(branch.at, Date.now())}`
     : 'there is no branch sluice/status here; what --from declares is assumed to be settled';

@@ -6,12 +6,12 @@ import { trafficText } from '../status/words.ts';
 import { Failure, usage } from './failure.ts';
 import { type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
 import { note, print } from './print.ts';
-import { openRepository } from './repository.ts';
+import { openAnyBranch } from './repository.ts';
 import { ageText, readStatus, requireStatus } from './status-branch.ts';
 
 export function registerPredict(program: Command): void {
   repositoryOptions(program.command('predict'))
-    .argument('<service>', 'Service/name', resourceArgument)
+    .argument('<service>', 'its name, or Service/name', serviceArgument)
     .requiredOption('--url <url>', 'the address that somebody asks for', wholeUrl)
     .description('say which version of a service would answer a request')
     .addHelpText(
@@ -20,12 +20,12 @@ export function registerPredict(program: Command): void {
 Nothing is sent. The traffic that was last observed is asked, by the rules that the router itself goes by.
 
 Example:
-  sluice predict Service/search --url 'http://search.localhost:8080/?beta=1'`,
+  sluice predict search --url 'http://search.localhost:8080/?beta=1'`,
     )
     .action(async (service: ResourceId, options: RepositoryOptions & { url: string }) => {
       if (!service.startsWith('Service/'))
         throw usage(`${service} has no versions; name a service, such as Service/shop`);
-      const repository = await openRepository(options);
+      const repository = await openAnyBranch(options);
       const branch = await requireStatus(repository);
       const { traffic } = await readStatus(repository, branch, service);
       if (traffic === undefined)
@@ -40,6 +40,8 @@ Example:
 
 const ruleText = (rule: number | undefined): string =>
   rule === undefined ? 'no rule matches: the default' : `rule ${rule + 1} matches`;
+
+const serviceArgument = (text: string): ResourceId => resourceArgument(text.includes('/') ? text : `Service/${text}`);
 
 function wholeUrl(text: string): string {
   if (!URL.canParse(text))

@@ -26,6 +26,14 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+const noted = new Set<string>();
+
+/** For what is asked again and again: told the first time. */
+export function noteOnce(text: string): void {
+  if (!noted.has(text)) note(text);
+  noted.add(text);
+}
+
 /** `error: …`, one line for the error and what to do about it. */
 export function printError(message: string): void {
   process.stderr.write(`${colours.red('error:')} ${message}\n`);

@@ -7,19 +7,24 @@ import { usage } from './failure.ts';
 import { repositoryFolders } from './folders.ts';
 import { askGit, git } from './git.ts';
 
-export interface Upstream {
+interface Upstream {
   remote: string;
   /** The full name of the branch over there. */
   ref: string;
 }
 
-export interface ConfigRepository {
+export interface Repository {
   /** Where git is run: the top of the working tree, or a bare repository. */
   folder: string;
   /** Whether `folder` has files to edit. */
   workingTree: boolean;
   /** What the operator's folders are parted by. */
   key: string;
+  /** Where the operator writes sluice/status, if that is not this repository itself. */
+  statusRemote?: string;
+}
+
+export interface ConfigRepository extends Repository {
   /** The branch that says what should run. */
   branch: string;
   upstream?: Upstream;
@@ -33,22 +38,43 @@ export interface RepositoryChoice {
 
 /** Throws a `GitError` when there is no such repository, a usage failure when it has no branch to work on. */
 export async function openRepository({ repo, branch, stateDir }: RepositoryChoice): Promise<ConfigRepository> {
+  const found = await openAnyBranch({ repo, ...(branch && { branch }), ...(stateDir && { stateDir }) });
+  const { folder, branch: name } = found;
+  if (name !== undefined) return { ...found, branch: name };
+  throw usage(`${folder} has no branch checked out; check one out, or name the config branch with --branch`);
+}
+
+/** For what only reads: where no branch is checked out, as in a pull request's workflow, there is no config branch. */
+export async function openAnyBranch({
+  repo,
+  branch,
+  stateDir,
+}: RepositoryChoice): Promise<Repository & Partial<ConfigRepository>> {
   const { local, key } = await resolveAddress(repo);
   if (local === undefined) return openCopy(repo, key, branch, stateDir);
   const top = await askGit(local.path, ['rev-parse', '--show-toplevel']);
   const folder = top || local.path;
   const name = branch ?? (await askGit(folder, ['symbolic-ref', '--short', '-q', 'HEAD']));
-  if (name === undefined) {
-    throw usage(`${folder} has no branch checked out; check one out, or name the config branch with --branch`);
-  }
-  const upstream = await upstreamOf(folder, name);
-  return { folder, workingTree: Boolean(top), key, branch: name, ...(upstream ? { upstream } : {}) };
+  const upstream = name === undefined ? undefined : await upstreamOf(folder, name);
+  const statusRemote = upstream?.remote ?? (await onlyRemote(folder));
+  return {
+    ...{ folder, workingTree: Boolean(top), key },
+    ...(name !== undefined && { branch: name }),
+    ...(upstream && { upstream }),
+    ...(statusRemote !== undefined && { statusRemote }),
+  };
+}
+
+/** A branch that was never pushed follows none; what runs is still known where the others come from. */
+async function onlyRemote(folder: string): Promise<string | undefined> {
+  const [remote, ...others] = (await git(folder, ['remote'])).split('\n');
+  return remote && others.length === 0 ? remote : undefined;
 }
 
 async function upstreamOf(folder: string, branch: string): Promise<Upstream | undefined> {
   const format = '--format=%(upstream:remotename) %(upstream:remoteref)';
   const [remote, ref] = (await git(folder, ['for-each-ref', format, `refs/heads/${branch}`])).split(' ');
-  return remote && ref ? { remote, ref } : undefined;
+  return remote && remote !== '.' && ref ? { remote, ref } : undefined;
 }
 
 /** A bare copy below the state folder, brought up to date: enough to read from, and to commit one file to. */
@@ -77,7 +103,7 @@ async function openCopy(
     '^refs/heads/sluice/*',
   ]);
   const upstream = { remote: 'origin', ref: `refs/heads/${name}` };
-  return { folder, workingTree: false, key, branch: name, upstream };
+  return { folder, workingTree: false, key, branch: name, upstream, statusRemote: upstream.remote };
 }
 
 /** Gives git the token of the environment, when there is one: it is neither on disk nor in an argument. */
@@ -94,9 +120,13 @@ async function defaultBranch(folder: string, repo: string): Promise<string> {
   return name;
 }
 
-/** The commit that a branch, tag or object id names; throws a usage failure when there is none. */
+/** The commit that a branch, tag or object id names; undefined when there is none. */
+export const findCommit = ({ folder }: { folder: string }, name: string): Promise<Oid | undefined> =>
+  askGit(folder, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]);
+
+/** The same; throws a usage failure when there is none. */
 export async function resolveCommit({ folder }: { folder: string }, name: string): Promise<Oid> {
-  const commit = await askGit(folder, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]);
+  const commit = await findCommit({ folder }, name);
   if (commit === undefined) throw usage(`${folder} has no commit, branch or tag ${name}`);
   return commit;
 }

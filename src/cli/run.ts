@@ -99,10 +99,12 @@ export async function untilStopped(options: OperatorOptions, started: () => void
   return settled ? 0 : 1;
 }
 
+export const DEFAULT_ROUTER: Address = { host: '127.0.0.1', port: 8080 };
+
 export const routerOption = (): Option =>
   new Option('--router <host:port>', 'where the router serves')
     .argParser(routerAddress)
-    .default({ host: '127.0.0.1', port: 8080 }, '127.0.0.1:8080');
+    .default(DEFAULT_ROUTER, '127.0.0.1:8080');
 
 const durationOption = (flags: string, description: string): Option =>
   new Option(flags, description).argParser((text) => {

@@ -1,35 +1,40 @@
 /** What the branch sluice/status says, as this repository knows it or as its remote does. */
 import type { Oid, ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
+import { headOfMessage } from '../status/message.ts';
 import { resourceOfStatusPath, STATUS_FOLDER, STATUS_REF, statusPath } from '../status/names.ts';
 import { durationText } from '../status/words.ts';
 import { fromText } from '../status/yaml.ts';
 import { Failure, usage } from './failure.ts';
 import { git, readObjects } from './git.ts';
-import { note } from './print.ts';
-import type { ConfigRepository } from './repository.ts';
+import { note, noteOnce } from './print.ts';
+import type { Repository } from './repository.ts';
 
 export interface StatusBranch {
   tip: Oid;
+  /** The commit of the config branch that the operator saw last; absent: the tip is not Sluice's. */
+  head?: Oid;
   /** When the operator last wrote, milliseconds since the epoch. */
   at: number;
 }
 
 /** The newest that is at hand, nothing is fetched; undefined: there is none. */
-export async function knownStatus({ folder, upstream }: ConfigRepository): Promise<StatusBranch | undefined> {
-  const refs = [STATUS_REF, ...(upstream ? [trackingRef(upstream.remote)] : [])];
+export async function knownStatus({ folder, statusRemote }: Repository): Promise<StatusBranch | undefined> {
+  const refs = [STATUS_REF, ...(statusRemote === undefined ? [] : [trackingRef(statusRemote)])];
   const format = '--format=%(objectname) %(committerdate:unix)';
   const lines = await git(folder, ['for-each-ref', '--sort=-committerdate', '--count=1', format, ...refs]);
   const [tip, seconds] = lines.split(' ');
-  return tip ? { tip, at: Number(seconds) * 1000 } : undefined;
+  if (!tip) return undefined;
+  const head = headOfMessage(await git(folder, ['show', '--no-patch', '--format=%B', tip]));
+  return { tip, ...(head !== undefined && { head }), at: Number(seconds) * 1000 };
 }
 
 /** Asks the remote first, where there is one. What cannot be reached is said, and what is at hand is used. */
-export async function freshStatus(repository: ConfigRepository): Promise<StatusBranch | undefined> {
-  const { folder, upstream } = repository;
-  if (upstream) {
-    const fetched = fetchStatus(folder, upstream.remote);
-    await fetched.catch((error: Error) => note(`could not ask ${upstream.remote}: ${error.message}`));
+export async function freshStatus(repository: Repository): Promise<StatusBranch | undefined> {
+  const { folder, statusRemote } = repository;
+  if (statusRemote !== undefined) {
+    const fetched = fetchStatus(folder, statusRemote);
+    await fetched.catch((error: Error) => note(`could not ask ${statusRemote}: ${error.message}`));
   }
   return knownStatus(repository);
 }
@@ -42,7 +47,7 @@ async function fetchStatus(folder: string, remote: string): Promise<void> {
 const trackingRef = (remote: string) => STATUS_REF.replace('refs/heads/', `refs/remotes/${remote}/`);
 
 /** Throws where there is no status branch: nothing can be said. */
-export async function requireStatus(repository: ConfigRepository): Promise<StatusBranch> {
+export async function requireStatus(repository: Repository): Promise<StatusBranch> {
   const status = await freshStatus(repository);
   if (status === undefined) {
     throw new Failure(`${repository.folder} has no branch sluice/status yet; the operator writes it: sluice run`);
@@ -52,7 +57,7 @@ export async function requireStatus(repository: ConfigRepository): Promise<Statu
 
 /** The status of one resource; throws a usage failure that lists the known ones when there is none. */
 export async function readStatus(
-  { folder }: ConfigRepository,
+  { folder }: Repository,
   { tip }: StatusBranch,
   id: ResourceId,
 ): Promise<StatusDocument> {
@@ -63,7 +68,7 @@ export async function readStatus(
 }
 
 /** Every readable status; a file that somebody spoilt is named and left out. */
-export async function readStatuses({ folder }: ConfigRepository, { tip }: StatusBranch): Promise<StatusDocument[]> {
+export async function readStatuses({ folder }: Repository, { tip }: StatusBranch): Promise<StatusDocument[]> {
   const files = await statusFiles(folder, tip);
   const contents = await readObjects(
     folder,
@@ -77,13 +82,6 @@ export async function readStatuses({ folder }: ConfigRepository, { tip }: Status
       return [];
     }
   });
-}
-
-const noted = new Set<string>();
-
-function noteOnce(text: string): void {
-  if (!noted.has(text)) note(text);
-  noted.add(text);
 }
 
 async function statusFiles(folder: string, tip: Oid): Promise<{ id: ResourceId; oid: Oid }[]> {

@@ -1,9 +1,11 @@
 /** How statuses look on a terminal and in a pipe. Text in, nothing read, nothing printed. */
+import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import type { Health } from '../rollout/state.ts';
 import type { RolloutDocument, StageDocument, StatusDocument, VersionDocument } from '../status/document.ts';
 import { policyFromDocument } from '../status/goals.ts';
-import { barText, durationText, stageText, trafficText } from '../status/words.ts';
+import { barText, durationText, oneLine, stageText, trafficText } from '../status/words.ts';
+import type { Counts, Measured } from './counts.ts';
 import { colours } from './print.ts';
 
 type Paint = (text: string) => string;
@@ -41,16 +43,32 @@ export function table(head: string[], rows: string[][]): string {
     .join('\n');
 }
 
-/** One line a resource. */
-export function overview(documents: StatusDocument[], now: number): string {
-  const rows = documents.map((document) => [
+/** One line a resource; messages are cut off where a terminal of `columns` ends. */
+export function overview(documents: StatusDocument[], now: number, columns = Number.POSITIVE_INFINITY): string {
+  const heads = ['RESOURCE', 'HEALTH', 'ROLLOUT', 'PROGRESS'];
+  const cells = documents.map((document) => [
     document.resource,
     healthText(document.health),
     rolloutCell(document.rollout),
     progressCell(document, now),
-    document.message,
   ]);
-  return table(['RESOURCE', 'HEALTH', 'ROLLOUT', 'PROGRESS', 'MESSAGE'].map(colours.bold), rows);
+  const before = heads.map((head, at) => Math.max(...[head, ...cells.map((row) => row[at] ?? '')].map(shownWidth)) + 2);
+  const room = Math.max(20, columns - before.reduce((sum, width) => sum + width, 0));
+  const rows = documents.map(({ message }, at) => [...(cells[at] ?? []), oneLine(message, room)]);
+  return table([...heads, 'MESSAGE'].map(colours.bold), rows);
+}
+
+const shownWidth = (text: string): number => stripVTControlCharacters(text).length;
+
+/** A line for each rollout under way; empty where there is none. */
+export function moving(documents: StatusDocument[]): string {
+  const rows = documents.flatMap(({ resource, rollout }) => {
+    const index = rollout?.stages.findIndex((stage) => stage.phase !== 'Done') ?? -1;
+    const stage = rollout?.stages[index];
+    if (rollout === undefined || stage === undefined || rollout.finishedAt !== undefined) return [];
+    return [[`  ${resource}`, barOf(stage), stageText(index, rollout.stages.length, stage.name), phaseText(rollout)]];
+  });
+  return rows.length === 0 ? '' : table([], rows);
 }
 
 const rolloutCell = (rollout?: RolloutDocument): string =>
@@ -71,13 +89,15 @@ function progressCell({ rollout }: StatusDocument, now: number): string {
 const barOf = ({ done, total }: StageDocument): string => (done === undefined ? '?' : barText(done, total, 10));
 
 /** All about one resource. */
-export function detail(document: StatusDocument, now: number): string {
-  const { rollout, versions, traffic, operations, repairs } = document;
+export function detail(document: Measured, now: number): string {
+  const { rollout, versions, traffic, operations, repairs, router = [] } = document;
+  const own = router.find(({ version }) => version === undefined);
   const head = [
     `${colours.bold(document.resource)}  ${healthText(document.health)}${document.message && `  ${document.message}`}`,
     `commit    ${document.commit.slice(0, 10)}`,
     `revision  ${document.revision ?? 'none observed'}`,
     ...(traffic ? [`traffic   ${trafficText(policyFromDocument(traffic))}`] : []),
+    ...(own ? [`requests  ${countsText(own)}`] : []),
     ...(repairs.count > 0
       ? [`repairs   ${repairs.count}${repairs.last ? `, the last at ${clock(repairs.last)}` : ''}`]
       : []),
@@ -85,7 +105,7 @@ export function detail(document: StatusDocument, now: number): string {
   const parts = [
     head.join('\n'),
     ...(rollout ? [rolloutText(rollout, now)] : []),
-    ...(versions?.length ? [versionsText(versions)] : []),
+    ...(versions?.length ? [versionsText(versions, router)] : []),
     ...(operations.length > 0 ? [operationsText(document)] : []),
   ];
   return parts.join('\n\n');
@@ -120,15 +140,34 @@ function stageLines(stage: StageDocument, now: number): string[] {
   return [took ? `${line}  ${colours.dim(took)}` : line, ...units];
 }
 
-function versionsText(versions: VersionDocument[]): string {
+function versionsText(versions: VersionDocument[], counts: Counts[]): string {
+  const counted = new Map(counts.map((each) => [each.version, each]));
   const rows = versions.map(({ name, revision, ready, total, address }) => [
     name,
     revision,
-    total ? `${ready ?? 0}/${total}` : 'not running',
+    total === undefined ? 'not observed' : total > 0 ? `${ready ?? 0}/${total}` : 'not running',
+    ...(counts.length > 0 ? countCells(counted.get(name)) : []),
     address ?? '',
   ]);
-  return table(['VERSION', 'REVISION', 'READY', 'ADDRESS'].map(colours.bold), rows);
+  const measures = counts.length > 0 ? ['REQUESTS', 'ERRORS', 'P50', 'P99'] : [];
+  return table(['VERSION', 'REVISION', 'READY', ...measures, 'ADDRESS'].map(colours.bold), rows);
 }
+
+function countCells(counts: Counts | undefined): string[] {
+  if (counts === undefined) return ['', '', '', ''];
+  const { requests, errors, latency } = counts;
+  const times = [latency.p50, latency.p99].map((ms) => (ms === 0 ? '-' : millisecondsText(ms)));
+  return [String(requests), errors > 0 ? colours.red(String(errors)) : '0', ...times];
+}
+
+function countsText({ requests, errors, latency }: Counts): string {
+  const wrong = errors > 0 ? colours.red(`${errors} errors`) : '0 errors';
+  const times = latency.p50 === 0 ? '' : `, p50 ${millisecondsText(latency.p50)}, p99 ${millisecondsText(latency.p99)}`;
+  return `${requests}, ${wrong}${times}`;
+}
+
+/** Three digits are more than a histogram can tell: `0.42 ms`, `12 ms`, `1300 ms`. */
+const millisecondsText = (ms: number): string => `${Number(ms.toPrecision(2))} ms`;
 
 function operationsText({ operations }: StatusDocument): string {
   const rows = operations.map(({ name, outcome, message, at }) => [

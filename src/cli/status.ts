@@ -4,14 +4,17 @@ import logUpdate from 'log-update';
 import { stringify } from 'yaml';
 import type { ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
-import { type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
+import { type Measured, measured } from './counts.ts';
+import { repositoryFolders } from './folders.ts';
+import { dataDirOption, type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
 import { colours, note, onTerminal, print } from './print.ts';
-import { type ConfigRepository, openRepository } from './repository.ts';
+import { openAnyBranch, type Repository } from './repository.ts';
 import { ageText, freshStatus, readStatus, readStatuses, requireStatus, type StatusBranch } from './status-branch.ts';
 import { clock, detail, needsAttention, overview } from './status-view.ts';
 
 interface StatusOptions extends RepositoryOptions {
   watch?: boolean;
+  dataDir?: string;
   output: 'text' | 'json' | 'yaml';
 }
 
@@ -20,10 +23,13 @@ export function registerStatus(program: Command): void {
     .argument('[resource]', 'Kind/name; without it, all', resourceArgument)
     .description('say what runs and what moves, as the branch sluice/status has it')
     .option('--watch', 'go on, and show what changes')
+    .addOption(dataDirOption())
     .addOption(new Option('--output <format>', 'how').choices(['text', 'json', 'yaml']).default('text'))
     .addHelpText(
       'after',
       `
+Where the router of --data-dir runs on this machine, what it has counted since it was started stands beside (requests,
+errors, latency); in JSON and YAML under the key "router", which is no part of the status branch.
 Exit status: 1 when a resource is Paused, Degraded or Invalid.
 
 Examples:
@@ -33,20 +39,21 @@ Examples:
   sluice status --output json | jq '.[].health'`,
     )
     .action(async (resource: ResourceId | undefined, options: StatusOptions) => {
-      const repository = await openRepository(options);
-      if (options.watch) return watch(repository, resource, options);
+      const repository = await openAnyBranch(options);
+      const { data } = repositoryFolders(repository.key, options);
+      if (options.watch) return watch(repository, resource, data, options);
       const branch = await requireStatus(repository);
-      const documents = await read(repository, branch, resource);
+      const documents = await measured(await read(repository, branch, resource), data);
       print(rendered(documents, resource, options.output, branch, Date.now()));
       if (documents.some(needsAttention)) process.exitCode = 1;
     });
 }
 
-const read = async (repository: ConfigRepository, branch: StatusBranch, resource?: ResourceId) =>
+const read = async (repository: Repository, branch: StatusBranch, resource?: ResourceId) =>
   resource === undefined ? readStatuses(repository, branch) : [await readStatus(repository, branch, resource)];
 
 function rendered(
-  documents: StatusDocument[],
+  documents: Measured[],
   resource: ResourceId | undefined,
   output: StatusOptions['output'],
   { tip, at }: StatusBranch,
@@ -55,7 +62,9 @@ function rendered(
   const value = resource === undefined ? documents : documents[0];
   if (output === 'json') return JSON.stringify(value, null, 2);
   if (output === 'yaml') return stringify(value);
-  const text = resource === undefined ? overview(documents, now) : documents.map((each) => detail(each, now)).join('');
+  const columns = onTerminal() ? process.stdout.columns : undefined;
+  const text =
+    resource === undefined ? overview(documents, now, columns) : documents.map((each) => detail(each, now)).join('');
   return `${text}\n\n${colours.dim(`sluice/status ${tip.slice(0, 10)}, written ${ageText(at, now)}`)}`;
 }
 
@@ -65,8 +74,9 @@ const ASK_EVERY_MS = 5000;
 
 /** Until interrupted. On a terminal the view is redrawn; elsewhere each change is a line, or a document. */
 async function watch(
-  repository: ConfigRepository,
+  repository: Repository,
   resource: ResourceId | undefined,
+  data: string,
   { output }: StatusOptions,
 ): Promise<void> {
   const redraw = onTerminal() && output === 'text';
@@ -78,16 +88,17 @@ async function watch(
     if (branch !== undefined && branch.tip !== seen?.tip) {
       const before = documents;
       documents = await read(repository, branch, resource);
-      if (!redraw) reportChanges(before, documents, output);
+      if (!redraw) reportChanges(before, await measured(documents, data), output);
     }
     seen = branch ?? seen;
-    if (redraw)
-      logUpdate(seen ? rendered(documents, resource, output, seen, Date.now()) : 'waiting for sluice/status …');
-    await sleep(repository.upstream ? ASK_EVERY_MS : LOOK_EVERY_MS);
+    if (redraw && seen === undefined) logUpdate('waiting for sluice/status …');
+    else if (redraw && seen !== undefined)
+      logUpdate(rendered(await measured(documents, data), resource, output, seen, Date.now()));
+    await sleep(repository.statusRemote ? ASK_EVERY_MS : LOOK_EVERY_MS);
   }
 }
 
-function reportChanges(before: StatusDocument[], after: StatusDocument[], output: StatusOptions['output']): void {
+function reportChanges(before: StatusDocument[], after: Measured[], output: StatusOptions['output']): void {
   const known = new Map(before.map((document) => [document.resource, line(document)]));
   for (const document of after) {
     const now = line(document);

@@ -1,4 +1,5 @@
 import { existsSync, realpathSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatDiagnostic, githubAnnotation } from '../manifest/diagnostic.ts';
@@ -8,7 +9,8 @@ import { declaredByFiles } from './declared.ts';
 import { usage } from './failure.ts';
 import { pathOption, type RepositoryOptions, repositoryOption } from './options.ts';
 import { colours, note, print } from './print.ts';
-import { openRepository } from './repository.ts';
+import { openAnyBranch } from './repository.ts';
+import { unhonoured } from './unhonoured.ts';
 
 type Format = 'text' | 'json' | 'github';
 
@@ -43,8 +45,10 @@ Examples:
       for (const { root, only } of checked) {
         const declared = await declaredByFiles(root, options.path);
         const isMeant = (file: string) => only.some((path) => isWithin(join(root, file), path));
-        resources += [...declared.resources.values()].filter(({ place }) => isMeant(place.file)).length;
-        found.push(...declared.diagnostics.filter(({ place }) => isMeant(place.file)).map(from(root)));
+        const meant = [...declared.resources.values()].filter(({ place }) => isMeant(place.file));
+        resources += meant.length;
+        const told = await unhonoured(meant, (file) => readFile(join(root, file)));
+        found.push(...[...declared.diagnostics.filter(({ place }) => isMeant(place.file)), ...told].map(from(root)));
       }
       report(found, options.format, resources);
       if (found.some(({ severity }) => severity === 'error')) process.exitCode = 1;
@@ -58,7 +62,7 @@ interface Checked {
 }
 
 async function wholeTree(options: ValidateOptions): Promise<Checked> {
-  const { folder, workingTree } = await openRepository(options);
+  const { folder, workingTree } = await openAnyBranch(options);
   if (!workingTree) throw usage(`${folder} has no working tree to look at; name files or folders`);
   return { root: folder, only: [folder] };
 }
@@ -102,7 +106,9 @@ function report(found: Diagnostic[], format: Format, resources: number): void {
   const text = FORMATS[format](found);
   if (text !== '') print(text);
   const errors = found.filter(({ severity }) => severity === 'error').length;
+  const warnings = found.length - errors;
   if (errors > 0) note(colours.red(`${count(errors, 'error')}, ${count(resources, 'valid resource')}`));
+  else if (warnings > 0) note(colours.yellow(`${count(resources, 'resource')}, ${count(warnings, 'warning')}`));
   else note(colours.green(`${count(resources, 'resource')}, nothing wrong`));
 }
 

@@ -13,6 +13,7 @@ import { openIsomorphicObjects } from './objects-isomorphic.ts';
 import { openNativeObjects } from './objects-native.ts';
 import { findGit, type GitProgram, gitEnvironment, runGit } from './program.ts';
 import { listRefs, looseRefs, readRef, symbolicTarget } from './refs.ts';
+import { removeStaleLocks } from './stale-locks.ts';
 import { keepTidy, type Tidy } from './tidy.ts';
 import { type ClosableTransport, isReadable, TRACKED } from './transport.ts';
 import { openIsomorphicTransport } from './transport-isomorphic.ts';
@@ -75,6 +76,7 @@ export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone
     );
   const gitdir = join(stateDir, key, 'clone.git');
   const git = path === undefined ? undefined : { path, gitdir, env: gitEnvironment(accessOf(address)) };
+  await removeStaleLocks(gitdir);
   if (!(await isWhole(gitdir, git))) await makeAnew(gitdir);
   const objects = openStore(gitdir, git);
   const tidy = keepTidy(gitdir, git);

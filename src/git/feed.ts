@@ -28,6 +28,8 @@ export interface FeedOptions {
 export interface Feed {
   /** Looks at once, or again when it is looking. */
   hint(): void;
+  /** Resolves when the remote was read for the first time and what it holds was told: until then the last good commit stands. */
+  looked: Promise<void>;
   close(): Promise<void>;
 }
 
@@ -45,6 +47,10 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
   const ended = new AbortController();
   const bell = createBell();
   const look = createLook(options);
+  let firstLook: () => void = () => {};
+  const looked = new Promise<void>((resolve) => {
+    firstLook = resolve;
+  });
   const unwatch = clone.local === undefined ? undefined : await watchRefs(clone.local, bell.ring);
 
   async function tell(event: FeedEvent): Promise<void> {
@@ -67,6 +73,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
       } else {
         failures = 0;
         if (event !== undefined) await tell(event);
+        firstLook();
       }
       hinted = await bell.wait(hinted ? SETTLE_MS : pauseMs);
     }
@@ -75,6 +82,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
   const running = loop();
   return {
     hint: bell.ring,
+    looked,
     async close() {
       ended.abort(new Error('the feed is closed'));
       bell.ring();

@@ -30,11 +30,20 @@ export async function readLease(clone: Clone, signal: AbortSignal): Promise<Leas
   return commit === undefined ? undefined : parseLease(commit, (await clone.objects.commit(commit)).message);
 }
 
-/** Takes the next epoch. Whoever held the one before finds out at its next push, and acts no more. */
-export async function takeLease(clone: Clone, holder: string, now: number, signal: AbortSignal): Promise<Lease> {
+/**
+ * Takes the next epoch, or `atLeast`: a lease ref may be lost, or the repository made anew, while targets remember. Whoever
+ * held the one before finds out at its next push, and acts no more.
+ */
+export async function takeLease(
+  clone: Clone,
+  holder: string,
+  now: number,
+  signal: AbortSignal,
+  atLeast = 1,
+): Promise<Lease> {
   for (let attempt = 1; ; attempt++) {
     const held = await readLease(clone, signal);
-    const lease = { epoch: (held?.epoch ?? 0) + 1, holder, at: now };
+    const lease = { epoch: Math.max((held?.epoch ?? 0) + 1, atLeast), holder, at: now };
     const commit = await clone.objects.writeCommit({
       tree: await clone.objects.writeTree([]),
       parents: held === undefined ? [] : [held.commit],

@@ -135,10 +135,15 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     known.set(id, rememberedAs(id, state));
     if (site.foreign !== undefined) controller.send(id, { kind: 'tampered', message: site.foreign });
   }
+  let looked = false;
   let feed: Feed | undefined;
   feed = await site.openFeed(async (event) => {
     if (event.kind === 'head') await followSafely(event.commit);
     else options.log('warn', feedTrouble(event));
+  });
+  void feed.looked.then(() => {
+    looked = true;
+    if (options.once) setImmediate(endWhenSettled);
   });
   const pausedPoll = setInterval(() => reporter.paused(isPaused(options)) && controller.touchAll(), 1000);
   pausedPoll.unref();
@@ -155,7 +160,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   }
 
   function endWhenSettled(): void {
-    if (head === undefined || !controller.idle() || stopping.signal.aborted) return;
+    if (!looked || head === undefined || !controller.idle() || stopping.signal.aborted) return;
     const states = controller.tracked().map((id) => [id, controller.state(id)] as const);
     if (states.some(([, state]) => state === undefined || isMoving(state))) return;
     const unwell = states.flatMap(([id, state]) => {

@@ -12,6 +12,7 @@ import { materialize } from '../git/materialize.ts';
 import { readRef, symbolicTarget } from '../git/refs.ts';
 import type { Declared, Oid, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
+import { nextEpoch } from '../target/local/epoch.ts';
 import { openRouter } from '../target/local/router/client.ts';
 import type { KnownResource } from './declarations.ts';
 import { openKeptParses } from './kept-parses.ts';
@@ -112,7 +113,8 @@ interface Beginning {
 async function begin(clone: Clone, options: OperatorOptions, signal: AbortSignal): Promise<Beginning> {
   const take = async (): Promise<Beginning> => {
     const branch = await branchRef(clone, options, signal);
-    const { epoch } = await takeLease(clone, `${hostname()} ${process.pid}`, Date.now(), signal);
+    const next = nextEpoch(join(options.dataDir, 'targets'));
+    const { epoch } = await takeLease(clone, `${hostname()} ${process.pid}`, Date.now(), signal, next);
     return { branch, epoch, reachable: true };
   };
   try {

@@ -1,6 +1,6 @@
 /** Every way in which a rollout ends. */
 import type { Resource } from '../manifest/resource.ts';
-import type { Instant, Live } from '../plan/live.ts';
+import type { Instant, Live, LiveUnit } from '../plan/live.ts';
 import { settle, settleAsIs } from '../plan/settle.ts';
 import type { Phase, Rollout, State } from './state.ts';
 import { historyEntry, move } from './transitions.ts';
@@ -29,6 +29,10 @@ export function succeed(state: State, rollout: Rollout, resource: Resource, now:
   return finish({ ...state, settled }, rollout, 'Succeeded', now, `${done} ${rollout.plan.to}`, resource);
 }
 
+/** A unit of the new revision that has died is not done: it goes, or repairs would start what was canceled again and again. */
+const inVain = (unit: LiveUnit, rollout: Rollout): boolean =>
+  unit.phase === 'dead' && unit.revision === rollout.plan.to;
+
 /** Units under way finish and done ones stay: what is there now becomes what repairs hold. */
 export function cancel(state: State, rollout: Rollout, resource: Resource, live: Live, now: Instant): State {
   const message = 'canceled; what was done stays';
@@ -37,7 +41,7 @@ export function cancel(state: State, rollout: Rollout, resource: Resource, live:
   }
   const counts = new Map<string, Record<string, number>>();
   for (const unit of live.units) {
-    if (unit.phase === 'stopping') continue;
+    if (unit.phase === 'stopping' || inVain(unit, rollout)) continue;
     const ofVersion = counts.get(unit.version) ?? {};
     ofVersion[unit.revision] = (ofVersion[unit.revision] ?? 0) + 1;
     counts.set(unit.version, ofVersion);

@@ -6,14 +6,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import type { ResourceId } from '../../src/manifest/resource.ts';
+import type { Live } from '../../src/plan/live.ts';
 import type { State } from '../../src/rollout/state.ts';
 import { toDocument } from '../../src/status/document.ts';
+import { commitMessage } from '../../src/status/message.ts';
 import { statusPath } from '../../src/status/names.ts';
 import { toText } from '../../src/status/yaml.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
-export interface Ended {
+interface Ended {
   code: number | null;
   stdout: string;
   stderr: string;
@@ -81,20 +83,19 @@ export async function commitFile(place: Workplace, file: string, text: string, m
   return place.git('rev-parse', 'HEAD');
 }
 
-/** Puts states on the branch sluice/status, as an operator would. */
-export async function writeStatus(place: Workplace, states: [ResourceId, State][]): Promise<void> {
+/** Puts states on the branch sluice/status, as an operator would that has seen HEAD. Without `live`, nothing was observed. */
+export async function writeStatus(place: Workplace, states: [ResourceId, State, Live?][]): Promise<void> {
   const clean = at(place.home, place.repo, { GIT_INDEX_FILE: join(place.home, 'status-index') });
   await clean.git('read-tree', '--empty');
-  for (const [id, state] of states) {
+  for (const [id, state, live] of states) {
     const health = state.rollout?.phase === 'Paused' ? 'Paused' : 'Healthy';
-    const traffic = state.settled.goals.find((goal) => goal.kind === 'traffic');
-    const live = { observedAt: 0, complete: true, units: [], ...(traffic && { traffic: traffic.policy }) };
     const message = state.rollout?.message ?? '';
     const file = join(place.home, 'status.yaml');
     writeFileSync(file, toText(toDocument({ id, state, health, message, live, host: 'shop.localhost' })));
     const blob = await clean.git('hash-object', '-w', file);
     await clean.git('update-index', '--add', '--cacheinfo', `100644,${blob},${statusPath(id)}`);
   }
-  const commit = await clean.git('commit-tree', await clean.git('write-tree'), '-m', 'status');
+  const message = commitMessage([], await place.git('rev-parse', 'HEAD'));
+  const commit = await clean.git('commit-tree', await clean.git('write-tree'), '-m', message);
   await clean.git('update-ref', 'refs/heads/sluice/status', commit);
 }

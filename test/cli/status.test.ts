@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { parse } from 'yaml';
+import { resolveAddress } from '../../src/git/clone.ts';
 import type { State } from '../../src/rollout/state.ts';
-import { shop } from '../status/examples.ts';
+import { openRouter, stopRouter } from '../../src/target/local/router/client.ts';
+import { shop, shopLive } from '../status/examples.ts';
+import { ask, backend, shop as routed } from '../target/local/router/fixtures.ts';
 import { at, commitFile, examples, MAIN, type Workplace, writeStatus } from './cli.ts';
 
 const settledTomcat = (): State => {
@@ -17,7 +20,7 @@ const settledTomcat = (): State => {
 async function withStatus(t: Parameters<typeof examples>[0]): Promise<Workplace> {
   const place = await examples(t);
   await writeStatus(place, [
-    ['Service/shop', shop()],
+    ['Service/shop', shop(), shopLive()],
     ['Workload/tomcat', settledTomcat()],
   ]);
   return place;
@@ -43,7 +46,59 @@ t.test('status shows a line for each resource, and all about one; what is paused
   const detail = await place.sluice('status', 'Service/shop');
   t.match(detail.stdout, /^rollout 7: upgrade to 12e4567890, Paused \(Step\), /m);
   t.match(detail.stdout, /^ {2}Waiting +\S+ 1\/1 +10 %: 10 % to v8, 90 % to v7/m);
+  t.match(detail.stdout, /^v8 +12e4567890 +1\/2 +v8\.shop\.localhost$/m);
   t.match(detail.stdout, /^shop-7-pause-k2f9 +refused .*rollout 7 is paused already$/m);
+});
+
+t.test('what was not observed is not claimed', async (t) => {
+  const place = await examples(t);
+  await writeStatus(place, [['Service/shop', shop()]]);
+  const { stdout } = await place.sluice('status', 'Service/shop');
+  t.match(stdout, /^revision {2}none observed$/m);
+  t.match(stdout, /^ {2}Waiting +\? +10 %: /m);
+  t.match(stdout, /^v8 +12e4567890 +not observed$/m);
+  t.notMatch(stdout, /^traffic/m);
+});
+
+t.test('what the router of this machine has counted stands beside the status, and only while it answers', async (t) => {
+  const place = await withStatus(t);
+  const { key } = await resolveAddress(place.repo);
+  const data = join(place.home, 'data');
+  await mkdir(join(data, key), { recursive: true });
+  const router = await openRouter({ dataDir: join(data, key), listen: { host: '127.0.0.1', port: 0 } });
+  t.teardown(() => stopRouter(join(data, key)));
+  const good = await backend(t, (_, response) => response.end('good'));
+  const bad = await backend(t, (_, response) => response.writeHead(500).end());
+  await router.set('Service/shop', routed({ v7: [good.port], v8: [bad.port] }));
+  await router.set('Workload/tomcat', { ...routed({ '': [good.port] }), host: 'tomcat.localhost' });
+  const { port } = router.address();
+  for (const host of ['v7', 'v7', 'v8']) await ask(port, { host: `${host}.shop.localhost` });
+  await ask(port, { host: 'tomcat.localhost' });
+  await router.close();
+
+  const text = await place.sluice('status', 'Service/shop', '--data-dir', data);
+  t.match(text.stdout, /^VERSION +REVISION +READY +REQUESTS +ERRORS +P50 +P99 +ADDRESS$/m);
+  t.match(text.stdout, /^v7 +ab12cd34ef +2\/2 +2 +0 +[\d.]+ ms +[\d.]+ ms +v7\.shop\.localhost$/m);
+  t.match(text.stdout, /^v8 +12e4567890 +1\/2 +1 +1 +/m);
+  const workload = await place.sluice('status', 'Workload/tomcat', '--data-dir', data);
+  t.match(workload.stdout, /^requests {2}1, 0 errors, p50 [\d.]+ ms, p99 [\d.]+ ms$/m);
+
+  const committed = parse(await place.git('show', 'sluice/status:status/service/shop.yaml'));
+  const json = await place.sluice('status', 'Service/shop', '--data-dir', data, '--output', 'json');
+  const { router: counted, ...rest } = JSON.parse(json.stdout);
+  t.same(rest, committed);
+  t.match(counted, [
+    { version: 'v7', requests: 2, errors: 0 },
+    { version: 'v8', requests: 1, errors: 1 },
+  ]);
+  const yaml = await place.sluice('status', '--data-dir', data, '--output', 'yaml');
+  t.match(parse(yaml.stdout), [{ router: counted }, { router: [{ requests: 1, errors: 0 }] }]);
+
+  await stopRouter(join(data, key));
+  const without = await place.sluice('status', 'Service/shop', '--data-dir', data);
+  t.match(without.stdout, /^VERSION +REVISION +READY +ADDRESS$/m);
+  const nothing = await place.sluice('status', 'Service/shop', '--data-dir', data, '--output', 'json');
+  t.same(JSON.parse(nothing.stdout), committed);
 });
 
 t.test('status as JSON and YAML is the document that the branch holds', async (t) => {
@@ -120,42 +175,21 @@ t.test('history lists rollouts, the newest first', async (t) => {
 
 t.test('predict asks the observed traffic by the rules of the router', async (t) => {
   const place = await examples(t);
-  const match = shop();
   const rules = [{ version: 'v8', query: { beta: '1*' } }];
   const policy = { kind: 'match' as const, rules, default: 'v7' };
-  match.settled.goals = [{ kind: 'traffic', policy }];
   await writeStatus(place, [
-    ['Service/search', match],
-    ['Service/shop', shop()],
+    ['Service/search', shop(), { ...shopLive(), traffic: policy }],
+    ['Service/shop', shop(), shopLive()],
+    ['Service/idle', shop()],
   ]);
-  const ask = (name: string, url: string) => place.sluice('predict', `Service/${name}`, '--url', url);
+  const ask = (name: string, url: string) => place.sluice('predict', name, '--url', url);
   t.equal((await ask('search', 'http://search.localhost/?beta=12')).stdout, 'v8\n');
-  t.equal((await ask('search', 'http://search.localhost/?beta=2')).stdout, 'v7\n');
-  t.equal((await ask('shop', 'http://shop.localhost/')).stdout, '100 % to v7\n');
-});
-
-t.test('plan tells what a branch would do, changes nothing, and is the same twice', async (t) => {
-  const place = await examples(t);
-  await place.git('checkout', '--quiet', '-b', 'next');
-  const manifest = readFileSync(join(place.repo, 'shop.yaml'), 'utf8');
-  await commitFile(place, 'shop.yaml', manifest.replace('shop:1', 'shop:2'), 'shop 2');
-  const refs = await place.git('for-each-ref');
-  const text = await place.sluice('plan', '--from', 'main', '--to', 'next');
-  t.equal(text.code, 0);
-  t.match(text.stdout, /^Service\/shop is upgraded: [0-9a-f]{10} → [0-9a-f]{10} as v/);
-  t.match(text.stdout, /10 % to \S+, 90 % to v1; then soak 10 s, check GET \/health/);
-  t.notMatch(text.stdout, 'Workload/tomcat');
-  t.match(text.stderr, 'what --from declares is assumed to be settled');
-  t.equal((await place.sluice('plan', '--from', 'main', '--to', 'next')).stdout, text.stdout);
-  t.match((await place.sluice('plan', '--format', 'markdown')).stdout, /^### Sluice: 1 resource would change/);
-  const json = JSON.parse((await place.sluice('plan', '--from', 'main', '--format', 'json')).stdout);
-  t.match(json, { changes: [{ resource: 'Service/shop', change: 'upgrade' }], errors: [] });
-  t.equal(await place.git('for-each-ref'), refs);
-  t.equal(await place.git('status', '--porcelain'), '');
-
-  await commitFile(place, 'tomcat.yaml', 'apiVersion: sluice/v1\nkind: [\n', 'broken');
-  const broken = await place.sluice('plan', '--from', 'main');
-  t.equal(broken.code, 1);
-  t.match(broken.stderr, /^tomcat\.yaml:\d+:\d+/m);
-  t.notMatch(broken.stdout, /tomcat is removed/, 'what cannot be read is not deleted');
+  t.equal((await ask('Service/search', 'http://search.localhost/?beta=2')).stdout, 'v7\n');
+  t.equal((await ask('shop', 'http://shop.localhost/')).stdout, '90 % to v7, 10 % to v8\n');
+  const idle = await ask('idle', 'http://idle.localhost/');
+  t.same([idle.code, idle.stdout], [1, '']);
+  t.match(idle.stderr, /^error: Service\/idle takes no traffic yet/m);
+  const unknown = await ask('other', 'http://other.localhost/');
+  t.equal(unknown.code, 2);
+  t.match(unknown.stderr, /nothing is known of Service\/other; known: Service\/idle, /);
 });

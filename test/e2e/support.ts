@@ -17,6 +17,8 @@ export interface Place {
   state: string;
   data: string;
   port: number;
+  /** Aborted by `clean`: whatever still asks for something stops. */
+  over: AbortController;
 }
 
 /** A new repository with one commit of `files`, and folders of its own for everything else. */
@@ -27,7 +29,14 @@ export async function place(files: Record<string, string>): Promise<Place> {
   git(repo, 'init', '-q', '-b', 'main');
   git(repo, 'config', 'user.name', 'Tester');
   git(repo, 'config', 'user.email', 'tester@localhost');
-  const made = { root, repo, state: join(root, 'state'), data: join(root, 'data'), port: await freePort() };
+  const made = {
+    root,
+    repo,
+    state: join(root, 'state'),
+    data: join(root, 'data'),
+    port: await freePort(),
+    over: new AbortController(),
+  };
   commit(made, files, 'first');
   return made;
 }
@@ -56,18 +65,18 @@ export interface Running {
 }
 
 export function operator(at: Place, ...more: string[]): Running {
-  const args = [
-    'run',
-    '--repo',
-    at.repo,
-    '--state-dir',
-    at.state,
-    '--data-dir',
-    at.data,
-    '--router',
-    `127.0.0.1:${at.port}`,
-  ];
-  return cli([...args, '--interval', '1s', ...more], at.repo);
+  return cli([...runArguments(at, at.repo), '--interval', '1s', ...more], at.repo);
+}
+
+/** An operator that works from an address, in haste. */
+export function remoteOperator(at: Place, url: string, env: Record<string, string> = {}, ...more: string[]): Running {
+  const haste = ['--interval', '300ms', '--push-interval', '100ms'];
+  return cli([...runArguments(at, url), ...haste, ...more], at.root, env);
+}
+
+function runArguments(at: Place, repo: string): string[] {
+  const folders = ['--state-dir', at.state, '--data-dir', at.data];
+  return ['run', '--repo', repo, ...folders, '--router', `127.0.0.1:${at.port}`];
 }
 
 /** `env` over what the tests run with. */
@@ -147,9 +156,10 @@ function read(path: string): string {
 
 /** Ends the operator, every unit and the router, and removes everything. */
 export async function clean(at: Place, running?: Running): Promise<void> {
+  at.over.abort();
   running?.process.kill('SIGKILL');
   await running?.exit;
-  for (const pid of pidsBelow(at.root)) {
+  for (const pid of withSessions(pidsBelow(at.root))) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {}
@@ -169,6 +179,17 @@ function pidsBelow(root: string): number[] {
     .filter((pid) => pid !== process.pid);
 }
 
+/** With what they started: a server's workers may have overwritten what would tell whose they are. */
+function withSessions(leaders: number[]): number[] {
+  const sessionOf = (pid: number) => {
+    const stat = read(`/proc/${pid}/stat`);
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
+  };
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const theirs = all.map(Number).filter((pid) => leaders.includes(sessionOf(pid)));
+  return [...new Set([...leaders, ...theirs])];
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: a status file as anybody reads it
 export type Status = any;
 
@@ -182,29 +203,48 @@ export function status({ repo }: Place, id: string): Status {
 }
 
 /** Waits for a condition; says what was seen last when it does not come. */
-export async function until<T>(what: string, look: () => T | Promise<T>, seconds = 30): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  seconds = 30,
+  everyMs = 50,
+): Promise<NonNullable<T>> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const seen = await look();
     if (seen) return seen as NonNullable<T>;
     if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
-    await sleep(50);
+    await sleep(everyMs);
   }
 }
 
-export function settled(at: Place, id: string, rollout: number, seconds = 30): Promise<Status> {
-  return until(
-    `${id} rollout ${rollout} Succeeded`,
-    () => {
-      const now = status(at, id);
-      return now?.rollout?.id === rollout && now.rollout.phase === 'Succeeded' && now.health === 'Healthy'
-        ? now
-        : undefined;
-    },
-    seconds,
-  ).catch((error: Error) => {
+/** Waits for a status that holds; tells the last one when it does not come. */
+export function statusOf(
+  at: Place,
+  id: string,
+  what: string,
+  holds: (now: Status) => boolean,
+  seconds = 30,
+): Promise<Status> {
+  const look = () => {
+    const now = status(at, id);
+    return now !== undefined && holds(now) ? now : undefined;
+  };
+  return until(`${id} ${what}`, look, seconds).catch((error: Error) => {
     throw new Error(`${error.message}; last seen: ${JSON.stringify(status(at, id), null, 1)}`);
   });
+}
+
+export function settled(at: Place, id: string, rollout: number, seconds = 30): Promise<Status> {
+  const holds = (now: Status) =>
+    now.rollout?.id === rollout && now.rollout.phase === 'Succeeded' && now.health === 'Healthy';
+  return statusOf(at, id, `rollout ${rollout} Succeeded`, holds, seconds);
+}
+
+/** `paused(at, id, 2, 'Step')`. */
+export function paused(at: Place, id: string, rollout: number, reason: string): Promise<Status> {
+  const holds = (now: Status) => now.rollout?.id === rollout && now.rollout.reason === reason;
+  return statusOf(at, id, `rollout ${rollout} Paused (${reason})`, holds);
 }
 
 export interface Answer {
@@ -230,15 +270,16 @@ export function get({ port }: Place, host: string, path = '/'): Promise<Answer> 
 export function load(
   at: Place,
   host: string,
+  path = '/',
 ): { stop(): Promise<{ sent: number; lost: string[]; bodies: Map<string, number> }> } {
   const lost: string[] = [];
   const bodies = new Map<string, number>();
   let sent = 0;
   let going = true;
   const worker = async () => {
-    while (going) {
+    while (going && !at.over.signal.aborted) {
       sent++;
-      const answer = await get(at, host).catch((error: Error) => ({ status: 0, body: error.message }));
+      const answer = await get(at, host, path).catch((error: Error) => ({ status: 0, body: error.message }));
       if (answer.status === 200) bodies.set(answer.body, (bodies.get(answer.body) ?? 0) + 1);
       else lost.push(`${answer.status} ${answer.body}`);
     }

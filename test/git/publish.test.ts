@@ -164,6 +164,8 @@ t.test('each lease is the next; of operators that start together each gets its o
   const leases = await Promise.all(others.map((other, n) => takeLease(other, `host:${n + 2}`, 6, signal)));
   t.strictSame(leases.map(({ epoch }) => epoch).sort(), [2, 3, 4]);
   t.equal((await readLease(clone, signal))?.epoch, 4, 'the first one sees that it is lost');
+  t.equal((await takeLease(clone, 'host:5', 7, signal, 4)).epoch, 5);
+  t.equal((await takeLease(clone, 'host:6', 8, signal, 40)).epoch, 40, 'where a target has seen later ones');
   await Promise.all(others.map((other) => other.close()));
   commitFiles(repository, { x: '1' }, { branch: 'x', message: 'not a lease' });
   git(repository, ['update-ref', LEASE_REF, tipOf(repository, 'refs/heads/x') ?? '']);

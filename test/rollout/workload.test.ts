@@ -169,6 +169,16 @@ t.test('operations', async (t) => {
     t.match(w.state?.rollout, { cause: 'rollback' });
     t.equal(revisions(w), 'a a a a a');
   });
+  t.test('cancel lets go of what died under the new revision, so that nothing starts it again', async (t) => {
+    const w = running({ exits: new Set(['b']) });
+    commit(w, workload('b'));
+    t.match(revisions(w), 'b');
+    t.match(operate(w, 'cancel'), /^applied/);
+    w.now += 600_000;
+    settleNow(w);
+    t.equal(revisions(w), 'a a a a a');
+    t.match(w.state?.rollout, { id: 2, phase: 'Canceled' });
+  });
   t.test('rollback turns the rollout; one on a rollback, on a first or on an ended rollout is refused', async (t) => {
     const w = running();
     t.match(operate(w, 'rollback'), /^refused: rollout 1 has ended/);

@@ -1,20 +1,24 @@
 /** What an earlier operator left: found again beyond doubt, or reported dead. */
 import type { Runnable } from '../../manifest/resource.ts';
+import { openGroups } from './cgroup.ts';
+import { describeFound } from './describe.ts';
 import { endUnit, obituary } from './end.ts';
 import { unitFolder } from './folders.ts';
 import { mainPort } from './ports.ts';
 import { findLeaders, isRunning } from './processes.ts';
 import type { FoundUnit, UnitRecord } from './record.ts';
-import { describeFound } from './start.ts';
-import { createUnit, type Host, nameOf, type Unit } from './unit.ts';
-import { holderOf, watchUnit } from './watch.ts';
+import { belongingOf, createUnit, type Host, type Unit } from './unit.ts';
+import { holderOf, keepLogs, watchUnit } from './watch.ts';
 
-/** Never throws for the sake of one unit. A unit that is to be stopped comes back as `stopping`: the caller goes on with it. */
+/**
+ * Never throws for the sake of one unit, and waits for the end of none. A unit that is to be stopped comes back as `stopping`: the caller
+ * goes on with it.
+ */
 export async function adoptUnit(host: Host, found: FoundUnit, boot: string): Promise<Unit> {
   const folder = unitFolder(host.dataDir, found.resource, found.unit);
   if (found.record === undefined || found.runnable === undefined) {
     const unit = damaged(found, folder, boot);
-    await endUnit(host, unit, { message: `its record ${folder}/unit.json cannot be read`, crashed: true });
+    void endUnit(host, unit, { message: `its record ${folder}/unit.json cannot be read`, crashed: true });
     return unit;
   }
   const { record } = found;
@@ -22,14 +26,14 @@ export async function adoptUnit(host: Host, found: FoundUnit, boot: string): Pro
   const rebooted = record.boot !== boot;
   for (const { ports } of record.containers) for (const port of Object.values(ports)) host.ports.add(port);
   if (rebooted) forgetProcesses(record, boot);
-  else findUnrecorded(unit);
-  await describeFound(host, unit).catch((error) => {
-    record.message = `its probes and hooks cannot be run: ${(error as Error).message}`;
-  });
-  if (record.phase === 'dead' || record.phase === 'stopping') return unit;
+  else findUnrecorded(host, unit);
+  await describeFound(host, unit);
+  if (record.phase === 'dead') return unit;
+  keepLogs(host, unit);
+  if (record.phase === 'stopping') return unit;
   const why = rebooted ? 'the machine was started again' : whyDead(unit);
   if (why !== undefined) {
-    await endUnit(host, unit, { message: why, crashed: true });
+    void endUnit(host, unit, { message: why, crashed: true });
     return unit;
   }
   await recheckReady(host, unit);
@@ -44,13 +48,15 @@ function forgetProcesses(record: UnitRecord, boot: string): void {
 }
 
 /** Killed between a spawn and the record of it, the earlier operator left a process that only its environment names. */
-function findUnrecorded(unit: Unit): void {
+function findUnrecorded(host: Host, unit: Unit): void {
   const unrecorded = unit.record.containers.filter((container) => container.process === undefined);
   if (unrecorded.length === 0) return;
-  const leaders = findLeaders(nameOf(unit));
+  const leaders = findLeaders(belongingOf(host, unit, []).name);
   for (const container of unrecorded) {
     const mark = leaders.get(container.name);
-    if (mark !== undefined) container.process = mark;
+    if (mark === undefined) continue;
+    container.process = mark;
+    void openGroups(container.groups).follow(mark.pid);
   }
 }
 
@@ -85,7 +91,7 @@ async function recheckReady(host: Host, unit: Unit): Promise<void> {
   const wasReady = unit.record.ready;
   for (const running of unit.containers) {
     const port = mainPort(running.container, running.record.ports);
-    running.listening = port !== undefined && (await holderOf(unit, running, port)) === 'own';
+    running.listening = port !== undefined && (await holderOf(host, unit, running, port)) === 'own';
     running.started ||= wasReady;
     running.passing = wasReady && (running.listening || running.container.ports.length === 0);
   }

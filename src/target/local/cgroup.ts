@@ -1,16 +1,19 @@
 /**
- * CPU and memory limits through control groups, version 1 or 2, where the operator may make them: below its own group, or
- * (version 2, where a group with processes may have no groups below it) beside it. Groups outlive the operator.
+ * Control groups, version 1 or 2, where the operator may make them: below its own group, or (version 2, where a group with
+ * processes may have no groups below it) beside it. They hold limits of CPU and memory, and they hold together what descends from a
+ * process, whatever it does. Groups outlive the operator.
  */
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseQuantity } from '../../manifest/quantity.ts';
 import type { ResourceAmounts } from '../../manifest/resource.ts';
+import { childrenOf } from './processes.ts';
 
 type Controller = 'cpu' | 'memory';
 
-/** The folder in which groups may be made, for each controller that may be used. */
-export type Groups = Partial<Record<Controller, Parent>>;
+/** The folder in which groups may be made, for each controller that may be used; `any`: for groups that limit nothing. */
+export type Groups = Partial<Record<Controller | 'any', Parent>>;
 interface Parent {
   folder: string;
   version: 1 | 2;
@@ -26,10 +29,13 @@ export function findGroups(): Groups {
     const found = candidates(controller).find((candidate) => works(controller, candidate));
     if (found !== undefined) groups[controller] = found;
   }
-  return groups;
+  // Version 2 first: there a group costs nothing.
+  const any = [...candidates('any'), ...[groups.cpu, groups.memory].flatMap((parent) => parent ?? [])];
+  const found = any.find((candidate) => works('any', candidate));
+  return found === undefined ? groups : { ...groups, any: found };
 }
 
-function candidates(controller: Controller): Parent[] {
+function candidates(controller: Controller | 'any'): Parent[] {
   const own = lines('/proc/self/cgroup').map((line) => line.split(':'));
   return lines('/proc/self/mountinfo').flatMap((line): Parent[] => {
     // `35 31 0:32 /root /sys/fs/cgroup/memory rw … - cgroup cgroup rw,memory`
@@ -47,14 +53,14 @@ function candidates(controller: Controller): Parent[] {
   });
 }
 
-function works(controller: Controller, { folder, version }: Parent): boolean {
+function works(controller: Controller | 'any', { folder, version }: Parent): boolean {
   const probe = join(folder, `${PREFIX}probe-${process.pid}`);
   try {
-    if (version === 2 && !enabled(folder, controller)) {
+    if (controller !== 'any' && version === 2 && !enabled(folder, controller)) {
       writeFileSync(join(folder, 'cgroup.subtree_control'), `+${controller}`);
     }
     mkdirSync(probe);
-    return existsSync(join(probe, limitFile(controller, version)));
+    return existsSync(join(probe, controller === 'any' ? 'cgroup.procs' : limitFile(controller, version)));
   } catch {
     return false;
   } finally {
@@ -70,58 +76,118 @@ const limitFile = (controller: Controller, version: 1 | 2) =>
     ? { 1: 'memory.limit_in_bytes', 2: 'memory.max' }[version]
     : { 1: 'cpu.cfs_quota_us', 2: 'cpu.max' }[version];
 
-/** The groups of one container: to be entered by its process, and to be removed when nothing runs in it any more. */
-export interface Limits {
-  enter(pid: number): void;
-  /** Whether the system has ended a process in it because its memory limit was reached. */
+/** The groups of one container or more, made by this operator or an earlier one. */
+export interface ContainerGroups {
+  /** Puts a process into those that limit it. Throws when the system refuses. */
+  hold(pid: number): void;
+  /**
+   * Puts a process, and what it has started so far, into all of them; from then on nothing that it starts leaves them. The system
+   * takes its time (10 ms), so this waits beside. Never throws: what is only to be found again can be found in other ways.
+   */
+  follow(pid: number): Promise<void>;
+  /** Ids of the processes that are in them now. */
+  members(): number[];
+  /** Whether the system has ended a process in them because the memory limit was reached. */
   outOfMemory(): boolean;
   remove(): void;
 }
 
-/** `name` must be unique on the machine. Limits that cannot be set here are left out; the precheck has said so. */
-export function makeLimits(groups: Groups, name: string, limits: ResourceAmounts | undefined): Limits {
-  const made: string[] = [];
-  const make = (controller: Controller, value: number) => {
-    const group = groups[controller];
-    if (group === undefined) return;
-    const folder = join(group.folder, PREFIX + name);
-    if (!made.includes(folder)) {
-      removeFolder(folder);
-      mkdirSync(folder, { recursive: true });
-      made.push(folder);
-    }
-    if (controller === 'cpu' && group.version === 1) writeFileSync(join(folder, 'cpu.cfs_period_us'), String(PERIOD));
-    // A CPU of 0.5 is 50,000 µs in every 100,000.
-    const text = controller === 'memory' ? value : Math.max(1000, Math.round(value * PERIOD));
-    const both = controller === 'cpu' && group.version === 2 ? `${text} ${PERIOD}` : String(text);
-    writeFileSync(join(folder, limitFile(controller, group.version)), both);
-  };
-  const cpu = parseQuantity(limits?.cpu ?? '');
-  const memory = parseQuantity(limits?.memory ?? '');
-  if (cpu !== undefined) make('cpu', cpu);
-  if (memory !== undefined) make('memory', Math.floor(memory));
+const folderOf = (parent: Parent, name: string) => join(parent.folder, PREFIX + name);
+
+const limitsOf = (limits: ResourceAmounts | undefined) => ({
+  cpu: parseQuantity(limits?.cpu ?? ''),
+  memory: parseQuantity(limits?.memory ?? ''),
+});
+
+/** Where the groups of a container are to be. `name` must be unique on the machine. */
+export function groupFolders(groups: Groups, name: string, limits: ResourceAmounts | undefined): string[] {
+  const { cpu, memory } = limitsOf(limits);
+  const parents = [
+    groups.any,
+    cpu === undefined ? undefined : groups.cpu,
+    memory === undefined ? undefined : groups.memory,
+  ];
+  return [...new Set(parents.flatMap((parent) => (parent === undefined ? [] : [folderOf(parent, name)])))];
+}
+
+/** Makes the groups of `groupFolders`. Limits that cannot be set here are left out; the precheck has said so. */
+export function makeGroups(groups: Groups, name: string, limits: ResourceAmounts | undefined): ContainerGroups {
+  const folders = groupFolders(groups, name, limits);
+  for (const folder of folders) {
+    removeFolder(folder);
+    mkdirSync(folder, { recursive: true });
+  }
+  const limiting = new Set<string>();
+  const { cpu, memory } = limitsOf(limits);
+  if (cpu !== undefined && groups.cpu !== undefined) limiting.add(limitCpu(groups.cpu, name, cpu));
+  if (memory !== undefined && groups.memory !== undefined) {
+    const folder = folderOf(groups.memory, name);
+    writeFileSync(join(folder, limitFile('memory', groups.memory.version)), String(Math.floor(memory)));
+    limiting.add(folder);
+  }
+  return openGroups(folders, limiting);
+}
+
+/** A CPU of 0.5 is 50,000 µs in every 100,000. */
+function limitCpu(parent: Parent, name: string, cpu: number): string {
+  const folder = folderOf(parent, name);
+  const quota = Math.max(1000, Math.round(cpu * PERIOD));
+  if (parent.version === 1) writeFileSync(join(folder, 'cpu.cfs_period_us'), String(PERIOD));
+  writeFileSync(
+    join(folder, limitFile('cpu', parent.version)),
+    parent.version === 1 ? `${quota}` : `${quota} ${PERIOD}`,
+  );
+  return folder;
+}
+
+export function openGroups(folders: string[], limiting = new Set<string>()): ContainerGroups {
   return {
-    enter: (pid) => {
-      for (const folder of made) enter(folder, pid);
+    hold: (pid) => {
+      for (const folder of limiting) hold(folder, pid);
     },
-    outOfMemory: () => made.some((folder) => killed(folder)),
-    remove: () => made.forEach(removeFolder),
+    async follow(pid) {
+      for (const folder of folders) await follow(folder, pid);
+    },
+    members: () => folders.flatMap(membersOf),
+    outOfMemory: () => folders.some(killed),
+    remove: () => folders.forEach(removeFolder),
   };
 }
 
-/** The groups that an earlier operator made for a container. */
-export function findLimits(groups: Groups, name: string): Pick<Limits, 'remove' | 'outOfMemory'> {
-  const folders = [...new Set(Object.values(groups).map((group) => join(group.folder, PREFIX + name)))];
-  return { remove: () => folders.forEach(removeFolder), outOfMemory: () => folders.some(killed) };
-}
+const procs = (folder: string) => join(folder, 'cgroup.procs');
+const membersOf = (folder: string) => lines(procs(folder)).filter(Boolean).map(Number);
 
-function enter(folder: string, pid: number): void {
+function hold(folder: string, pid: number): void {
   try {
-    writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+    writeFileSync(procs(folder), String(pid));
   } catch (error) {
     // A process that has ended already needs no limit.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
+}
+
+async function follow(folder: string, pid: number): Promise<void> {
+  for (let outside = [pid]; outside.length > 0; ) {
+    const inside = new Set(membersOf(folder));
+    const missing = outside.filter((id) => !inside.has(id));
+    for (const id of missing) await writeFile(procs(folder), String(id)).catch(() => {});
+    // What was started before its parent was in the group; what is started from now on is in it.
+    const entered = new Set(membersOf(folder));
+    outside = outside
+      .filter((id) => entered.has(id))
+      .flatMap(childrenOf)
+      .filter((id) => !entered.has(id));
+  }
+}
+
+/** Groups whose name begins like this, where a record that told their names is lost. */
+export function findGroupsNamed(groups: Groups, beginning: string): string[] {
+  const parents = new Set(Object.values(groups).map(({ folder }) => folder));
+  return [...parents].flatMap((folder) =>
+    entries(folder)
+      .filter((name) => name.startsWith(PREFIX + beginning))
+      .map((name) => join(folder, name)),
+  );
 }
 
 function killed(folder: string): boolean {
@@ -140,6 +206,14 @@ function removeFolder(folder: string): void {
 function lines(path: string): string[] {
   try {
     return readFileSync(path, 'utf8').trim().split('\n');
+  } catch {
+    return [];
+  }
+}
+
+function entries(folder: string): string[] {
+  try {
+    return readdirSync(folder);
   } catch {
     return [];
   }

@@ -7,18 +7,18 @@ import { ask, askCommand } from './handler.ts';
 import { lastWords } from './logs.ts';
 import { isRunning, membersOf, sendSignal } from './processes.ts';
 import type { ProcessMark } from './record.ts';
-import { graceMs, type Host, nameOf, type Running, type Unit } from './unit.ts';
+import { belongingOf, graceMs, groupsOf, type Host, type Running, type Unit } from './unit.ts';
 
-/** A process of the unit is gone. The unit as a whole is dead then: it is started again as a whole. */
-export function processEnded(host: Host, unit: Unit, running: Running): void {
+/** A process that was seen to run is gone. The unit as a whole is dead then: it is started again as a whole. */
+export function processEnded(host: Host, unit: Unit, running: Running, how: string): void {
+  running.ended = how;
   if (unit.watching.signal.aborted || unit.record.phase === 'stopping') return;
-  const how = running.ended ?? 'ended; its exit code is unknown, because an earlier operator had started it';
   void endUnit(host, unit, { message: obituary(unit, running, how), crashed: true });
 }
 
 /** `exited with code 1: Error: Cannot find module 'x'`; of several containers, the one that ended is named. */
-export function obituary(unit: Unit, { container, limits, beside }: Running, how: string): string {
-  const memory = limits.outOfMemory() ? `, out of memory (limit ${container.resources.limits?.memory})` : '';
+export function obituary(unit: Unit, { container, groups, beside }: Running, how: string): string {
+  const memory = groups.outOfMemory() ? `, out of memory (limit ${container.resources.limits?.memory})` : '';
   const words = beside.redact(lastWords(unit.folder, container.name, unit.record.attempt));
   const which = unit.containers.length > 1 ? `container ${container.name} ` : '';
   return `${which}${how}${memory}${words === '' ? '' : `: ${words}`}`;
@@ -32,26 +32,22 @@ export interface Cause {
 
 /** Takes the unit out of the traffic, ends what is left of it, and reports it dead. Never throws. */
 export function endUnit(host: Host, unit: Unit, { message, crashed }: Cause): Promise<void> {
-  unit.ending ??= (async () => {
+  unit.ending ??= insist(host, unit, async () => {
     const { record } = unit;
     unit.watching.abort();
-    try {
-      record.ready = false;
-      record.message = message;
-      host.note(unit);
-      host.changed(unit);
-      await terminate(host, unit, { hooks: !crashed });
-      if (record.phase === 'stopping') return;
-      unit.containers = [];
-      record.phase = 'dead';
-      record.diedAt = Date.now();
-      host.note(unit);
-      host.log('unit died', { resource: record.resource, unit: record.unit, message });
-      host.changed(unit);
-    } catch (error) {
-      lost(host, unit, error);
-    }
-  })();
+    record.ready = false;
+    record.message = message;
+    host.note(unit);
+    host.changed(unit);
+    await terminate(host, unit, { hooks: !crashed });
+    if (record.phase === 'stopping') return;
+    unit.containers = [];
+    record.phase = 'dead';
+    record.diedAt = Date.now();
+    host.note(unit);
+    host.log('unit died', { resource: record.resource, unit: record.unit, message });
+    host.changed(unit);
+  });
   return unit.ending;
 }
 
@@ -61,37 +57,44 @@ export function endUnit(host: Host, unit: Unit, { message, crashed }: Cause): Pr
  */
 export function stopUnit(host: Host, unit: Unit): Promise<void> {
   const { record } = unit;
-  unit.stopping ??= (async () => {
-    const alive = record.phase !== 'dead';
-    record.phase = 'stopping';
-    record.stoppingAt ??= Date.now();
-    record.ready = false;
+  if (unit.stopping !== undefined) return unit.stopping;
+  const alive = record.phase !== 'dead';
+  record.phase = 'stopping';
+  record.stoppingAt ??= Date.now();
+  record.ready = false;
+  unit.stopping = insist(host, unit, async () => {
     host.note(unit);
     unit.watching.abort();
     host.changed(unit);
-    try {
-      await Promise.all([unit.starting, unit.ending]);
-      await host.published(unit);
-      if (alive) await drained(host, unit);
-      await terminate(host, unit, { hooks: true });
-      await forgetUnit(unit.folder);
-      host.gone(unit);
-    } catch (error) {
-      lost(host, unit, error);
-    }
-  })();
+    await Promise.all([unit.starting, unit.ending]);
+    await host.published(unit);
+    if (alive) await drained(host, unit);
+    await terminate(host, unit, { hooks: true });
+    await forgetUnit(unit.folder);
+    host.gone(unit);
+  });
   return unit.stopping;
 }
 
-/** What a later operator goes on with is not lost. */
-function lost(host: Host, { record }: Unit, error: unknown): void {
-  if (error instanceof StaleEpoch || host.closing.aborted) return;
-  record.message = (error as Error).message;
-  host.log('unit could not be ended', { resource: record.resource, unit: record.unit, message: record.message });
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** Begins again until nothing is in the way. What a later operator goes on with is left to it. */
+async function insist(host: Host, { record }: Unit, end: () => Promise<void>): Promise<void> {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    try {
+      return await end();
+    } catch (error) {
+      if (error instanceof StaleEpoch || host.closing.aborted) return;
+      record.message = `it cannot be ended: ${(error as Error).message}`;
+      host.log('unit could not be ended', { resource: record.resource, unit: record.unit, message: record.message });
+    }
+    await sleep(pause, undefined, { signal: host.closing }).catch(() => {});
+  }
 }
 
 /** The record goes first: what is left after a crash is no unit. What it wrote stays, to be read. */
-async function forgetUnit(folder: string): Promise<void> {
+export async function forgetUnit(folder: string): Promise<void> {
   await rm(join(folder, 'unit.json'), { force: true });
   for (const name of await readdir(folder)) {
     if (name !== 'logs') await rm(join(folder, name), { recursive: true, force: true });
@@ -112,39 +115,37 @@ async function drained(host: Host, unit: Unit): Promise<void> {
 const markOf = ({ record }: Running): ProcessMark[] => (record.process === undefined ? [] : [record.process]);
 const runs = (running: Running) => running.ended === undefined && markOf(running).some(isRunning);
 
-/** Ends every process of the unit; resolves when none is left. */
+/** Ends every process of the unit that can be found (`membersOf`); resolves when none is left. */
 async function terminate(host: Host, unit: Unit, { hooks }: { hooks: boolean }): Promise<void> {
   host.guard();
   const { closing: signal } = host;
   const deadline = performance.now() + graceMs(unit);
-  // A leader whose end was just seen by its parent still lends its session's number to its children alone.
-  const seen = members(unit, (running) => running.ended !== undefined || runs(running));
+  const leaders = unit.containers.filter((running) => running.ended !== undefined || runs(running)).flatMap(markOf);
+  // Gathered, since a process whose parent has ended may not be found again.
+  const known = new Map<string, ProcessMark>();
+  const look = () => {
+    for (const mark of membersOf(belongingOf(host, unit, leaders))) known.set(`${mark.pid} ${mark.start}`, mark);
+  };
+  look();
   if (hooks && unit.containers.some(runs)) await runHooks(host, unit, deadline);
   host.guard();
   signal.throwIfAborted();
+  look();
   for (const mark of unit.containers.flatMap(markOf)) sendSignal(mark, 'SIGTERM');
   for (let wait = 5; unit.containers.some(runs) && performance.now() < deadline; wait = Math.min(wait * 2, 50)) {
     await sleep(wait, undefined, { signal });
   }
   for (let wait = 5; ; wait = Math.min(wait * 2, 1000)) {
-    // A leader that ended in an orderly way may have left children whose environment says nothing: those were seen before.
-    const left = [...seen.filter(isRunning), ...members(unit, runs)];
+    look();
+    const left = [...known.values()].filter(isRunning);
     if (left.length === 0) break;
     host.guard();
     for (const mark of left) sendSignal(mark, 'SIGKILL');
     await sleep(wait, undefined, { signal });
   }
-  for (const { limits } of unit.containers) limits.remove();
+  groupsOf(host, unit).remove();
+  unit.letLogs?.();
 }
-
-const members = (unit: Unit, certain: (running: Running) => boolean): ProcessMark[] =>
-  membersOf(
-    nameOf(unit),
-    unit.containers
-      .filter(certain)
-      .flatMap(markOf)
-      .map(({ pid }) => pid),
-  );
 
 async function runHooks(host: Host, unit: Unit, deadline: number): Promise<void> {
   const { record } = unit;

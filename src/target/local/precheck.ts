@@ -3,14 +3,16 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { isAbsolute } from 'node:path';
+import { formatPath } from '../../manifest/diagnostic.ts';
 import { parseQuantity } from '../../manifest/quantity.ts';
 import type { PodTemplate, Runnable, Spec } from '../../manifest/resource.ts';
 import { environment, run } from '../../process.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
+import { secretNames } from './describe.ts';
 import { unitsFolder } from './folders.ts';
 import { notHonoured } from './honour.ts';
 import type { RouterClient } from './router/client.ts';
-import { findProgram, secretNames } from './start.ts';
+import { findProgram } from './start.ts';
 import type { Host } from './unit.ts';
 import { identityOf } from './user.ts';
 
@@ -203,7 +205,7 @@ function limits({ host, spec }: Asked): PrecheckResult[] {
 
 function fields({ spec }: Asked): PrecheckResult[] {
   const found = notHonoured(spec.template).map(({ path, result, message, remedy }) => ({
-    ...{ name: 'fields', result, message: `template.${path}: ${message}`, remedy },
+    ...{ name: 'fields', result, message: `template.${formatPath(path)}: ${message}`, remedy },
   }));
   return orPass(found, 'fields', 'all can be honoured');
 }

@@ -10,6 +10,7 @@ export function bootId(): string {
 interface Stat {
   /** Zombies count as gone. */
   gone: boolean;
+  parent: number;
   session: number;
   start: number;
 }
@@ -19,7 +20,8 @@ function stat(pid: number): Stat | undefined {
   if (text === undefined) return undefined;
   // `7 (a name) with) S 1 7 7 …`: the name may hold anything, so the fields are counted from its last parenthesis.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { gone: 'ZXx'.includes(fields[0] ?? ''), session: Number(fields[3]), start: Number(fields[19]) };
+  const [state = '', parent, , session] = fields;
+  return { gone: 'ZXx'.includes(state), parent: Number(parent), session: Number(session), start: Number(fields[19]) };
 }
 
 /** The mark of a process that runs now; undefined when there is none. */
@@ -43,7 +45,7 @@ function environmentOf(pid: number): Map<string, string> | undefined {
 }
 
 /** What a process of ours carries in its environment. The folder of a unit is unique on the machine, an attempt in its folder. */
-export interface AttemptName {
+interface AttemptName {
   folder: string;
   /** Absent: any attempt of the unit. */
   attempt?: string;
@@ -67,16 +69,61 @@ export function findLeaders(name: AttemptName): Map<string, ProcessMark> {
   return found;
 }
 
+/** How the processes of an attempt are told from others. */
+export interface Belonging {
+  name: AttemptName;
+  /** Leaders of the attempt's sessions: they run, or were seen to run a moment ago. */
+  leaders: ProcessMark[];
+  /** Process ids in its control groups, read just now. */
+  grouped: number[];
+}
+
+/** Every attempt that some process carries in its environment, of units whose folder begins like this. */
+export function findAttempts(beginning: string): Required<AttemptName>[] {
+  const found = new Map<string, Required<AttemptName>>();
+  for (const pid of pids()) {
+    const env = environmentOf(pid);
+    const folder = env?.get('SLUICE_FOLDER');
+    if (!folder?.startsWith(beginning) || pid === process.pid || markOf(pid) === undefined) continue;
+    const attempt = env?.get('SLUICE_ATTEMPT') ?? '';
+    found.set(`${folder} ${attempt}`, { folder, attempt });
+  }
+  return [...found.values()];
+}
+
 /**
- * Every process of an attempt: what carries the attempt in its environment, and all of `sessions`, which the caller knows
- * to be the attempt's: their leaders run, or their end was seen just now.
+ * Every process of an attempt that can be found: what is in its control groups, in the sessions of its leaders, or carries the
+ * attempt in its environment; and what descends from any of these. One kind is out of reach, where no control group can be made or
+ * within the first moments of a container's process: what has left its session, has cleared its environment and has lost its parent.
  */
-export function membersOf(name: AttemptName, sessions: number[]): ProcessMark[] {
-  return pids().flatMap((pid) => {
-    const seen = stat(pid);
-    if (seen === undefined || seen.gone || pid === process.pid) return [];
-    return sessions.includes(seen.session) || belongs(pid, name) ? [{ pid, start: seen.start }] : [];
-  });
+export function membersOf({ name, leaders, grouped }: Belonging): ProcessMark[] {
+  const all = new Map(pids().map((pid) => [pid, stat(pid)] as const));
+  // The number of a session is not given again while it has members; whoever leads it now with another start leads another one.
+  const sessions = new Set(
+    leaders.filter(({ pid, start }) => (all.get(pid)?.start ?? start) === start).map(({ pid }) => pid),
+  );
+  const inGroup = new Set(grouped);
+  const found = new Map<number, ProcessMark>();
+  const add = (pid: number, { start }: Stat) => found.set(pid, { pid, start });
+  for (const [pid, seen] of all) {
+    if (seen === undefined || seen.gone || pid === process.pid) continue;
+    if (sessions.has(seen.session) || inGroup.has(pid) || belongs(pid, name)) add(pid, seen);
+  }
+  for (let before = -1; before < found.size; ) {
+    before = found.size;
+    for (const [pid, seen] of all) {
+      if (seen === undefined || seen.gone || pid === process.pid) continue;
+      if (!found.has(pid) && found.has(seen.parent)) add(pid, seen);
+    }
+  }
+  return [...found.values()];
+}
+
+/** What a process has started and not outlived; empty where the system does not say. */
+export function childrenOf(pid: number): number[] {
+  return names(`/proc/${pid}/task`).flatMap((thread) =>
+    (read(`/proc/${pid}/task/${thread}/children`) ?? '').split(' ').filter(Boolean).map(Number),
+  );
 }
 
 /** Sends a signal to the very process of the mark, and to no other. False when it is gone already. */
@@ -92,13 +139,13 @@ export function sendSignal(mark: ProcessMark, name: NodeJS.Signals): boolean {
 
 /** The inodes of the sockets that a process holds; undefined when they may not be seen. */
 export function socketsOf(pid: number): Set<string> | undefined {
-  let names: string[];
+  let files: string[];
   try {
-    names = readdirSync(`/proc/${pid}/fd`);
+    files = readdirSync(`/proc/${pid}/fd`);
   } catch {
     return undefined;
   }
-  const inodes = names.flatMap((name) => /^socket:\[(\d+)\]$/.exec(link(`/proc/${pid}/fd/${name}`))?.[1] ?? []);
+  const inodes = files.flatMap((name) => /^socket:\[(\d+)\]$/.exec(link(`/proc/${pid}/fd/${name}`))?.[1] ?? []);
   return new Set(inodes);
 }
 
@@ -128,6 +175,14 @@ export function userOf(pid: number): number | undefined {
 
 function pids(): number[] {
   return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function read(path: string): string | undefined {

@@ -21,6 +21,8 @@ export interface ContainerRecord {
   name: string;
   /** The loopback port that stands for each declared `containerPort`; `0` is the port of a first container that declares none. */
   ports: Record<string, number>;
+  /** The control groups that are made for its process, and hold all that descends from it. */
+  groups: string[];
   process?: ProcessMark;
   /** `begun` is written before the hook runs and never runs again. */
   postStart?: 'begun' | 'done';
@@ -82,14 +84,23 @@ export interface FoundUnit {
 export const readResources = (dataDir: string): ResourceId[] =>
   entries(unitsFolder(dataDir)).flatMap((name) => resourceOf(name) ?? []);
 
+/** Units of a resource that are there or were: of one that was stopped, what it wrote. */
+export const readUnitNames = (dataDir: string, resource: ResourceId): string[] =>
+  entries(resourceFolder(dataDir, resource));
+
 /** Every unit of a resource. One that was stopped leaves no record, and is left out. */
 export function readUnits(dataDir: string, resource: ResourceId): FoundUnit[] {
-  return entries(resourceFolder(dataDir, resource)).flatMap((unit) => {
+  return readUnitNames(dataDir, resource).flatMap((unit) => {
     const folder = unitFolder(dataDir, resource, unit);
     if (!existsSync(recordFile(folder))) return [];
     const record = readJson<UnitRecord>(recordFile(folder));
     const runnable = readJson<Runnable>(runnableFile(folder));
-    const sound = record?.unit === unit && record.resource === resource && runnable !== undefined;
+    const sound =
+      record?.unit === unit &&
+      record.resource === resource &&
+      Array.isArray(record.containers) &&
+      record.containers.every(({ groups, ports }) => Array.isArray(groups) && typeof ports === 'object') &&
+      runnable?.template?.spec !== undefined;
     return [sound ? { resource, unit, record, runnable } : { resource, unit }];
   });
 }

@@ -44,6 +44,7 @@ export interface RoutesOptions {
 }
 
 const RETRY_MS = 500;
+const LONGEST_RETRY_MS = 10_000;
 
 /** Goes on from what the router runs with: its configuration outlives the operator. */
 export async function openRoutes({
@@ -60,7 +61,10 @@ export async function openRoutes({
     mine.flatMap((resource) => (routes[resource] === undefined ? [] : [[resource, routes[resource]]])),
   );
   const wanted = new Map<ResourceId, Wanted>([...running].map(([resource, route]) => [resource, remembered(route)]));
-  const unknown = new Set<ResourceId>();
+  /** How often in a row the router could not be told. */
+  const unknown = new Map<ResourceId, number>();
+  const pause = (resource: ResourceId) =>
+    Math.min(RETRY_MS * 2 ** ((unknown.get(resource) ?? 1) - 1), LONGEST_RETRY_MS);
   const next = new Map<ResourceId, Promise<void>>();
   const last = new Map<ResourceId, Promise<void>>();
 
@@ -68,15 +72,15 @@ export async function openRoutes({
     const want = wanted.get(resource);
     const route = want && { ...want, versions: backends(resource) };
     closing.throwIfAborted();
-    if (isDeepStrictEqual(route, running.get(resource))) return;
+    if (!unknown.has(resource) && isDeepStrictEqual(route, running.get(resource))) return;
     guard();
     try {
       await router.set(resource, route);
     } catch (error) {
       closing.throwIfAborted();
-      unknown.add(resource);
+      unknown.set(resource, (unknown.get(resource) ?? 0) + 1);
       log('router could not be told', { resource, message: (error as Error).message });
-      sleep(RETRY_MS, undefined, { signal: closing })
+      sleep(pause(resource), undefined, { signal: closing })
         .then(() => publish(resource))
         .catch(() => {});
       throw error;
@@ -121,7 +125,7 @@ export async function openRoutes({
           return await publish(resource);
         } catch (error) {
           if (error instanceof StaleEpoch || closing.aborted) throw error;
-          await sleep(RETRY_MS, undefined, { signal: closing });
+          await sleep(pause(resource), undefined, { signal: closing });
         }
       }
     },

@@ -1,37 +1,25 @@
-/** Starts the processes of an attempt, or finds those of an earlier operator again. */
-import { createHash } from 'node:crypto';
+/** Starts the processes of an attempt. */
 import { once } from 'node:events';
 import { accessSync, closeSync, constants, statSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
-import type { Container, Image } from '../../manifest/resource.ts';
-import { environment, launch } from '../../process.ts';
-import { findLimits, makeLimits } from './cgroup.ts';
+import { join } from 'node:path';
+import { launch } from '../../process.ts';
+import { groupFolders, makeGroups } from './cgroup.ts';
+import { describe, readSecrets } from './describe.ts';
 import { endUnit, processEnded } from './end.ts';
-import { workFolder } from './folders.ts';
 import { ask } from './handler.ts';
 import { openOutput } from './logs.ts';
 import { freePort, wantedPorts } from './ports.ts';
 import { markOf } from './processes.ts';
-import type { ContainerRecord } from './record.ts';
-import type { Host, Running, Unit } from './unit.ts';
+import { groupName, type Host, type Running, type Unit } from './unit.ts';
 import { identityOf } from './user.ts';
-import {
-  commandLine,
-  mountVariables,
-  plainVariables,
-  portVariables,
-  redactor,
-  type Surroundings,
-  type Variables,
-  variablesOf,
-} from './variables.ts';
 import { mountsOf, prepareVolumes, prepareWorkFolder, volumeFolders } from './volumes.ts';
-import { watchUnit } from './watch.ts';
+import { keepLogs, watchUnit } from './watch.ts';
 
 /** Resolves when the processes are started, or the unit has died of it. Its record is on the disk already, as `starting`. */
 export async function startUnit(host: Host, unit: Unit): Promise<void> {
   try {
     await prepare(host, unit);
+    keepLogs(host, unit);
     for (const [index, running] of unit.containers.entries()) {
       if (isOver(unit)) return;
       await spawnContainer(host, unit, running, index);
@@ -58,7 +46,8 @@ async function prepare(host: Host, unit: Unit): Promise<void> {
     for (const wanted of wantedPorts(container, index === 0)) {
       ports[wanted] = await freePort(host.ports);
     }
-    record.containers.push({ name: container.name, ports });
+    const groups = groupFolders(host.groups, groupName(unit, container.name), container.resources.limits);
+    record.containers.push({ name: container.name, ports, groups });
   }
   unit.watching.signal.throwIfAborted();
   host.save(unit);
@@ -71,112 +60,6 @@ async function prepare(host: Host, unit: Unit): Promise<void> {
   }
 }
 
-/** Everything that is known of a container without its process: the same for a new attempt and for one that is found again. */
-async function describe(
-  host: Host,
-  unit: Unit,
-  record: ContainerRecord,
-  secrets: Surroundings['secrets'],
-): Promise<Running> {
-  const container = containerOf(unit, record.name);
-  const image = await host.images.locate(imageOf(unit, container));
-  const variables = variablesFor(host, unit, record, image.env, secrets);
-  return {
-    container,
-    record,
-    image,
-    command: commandLine(container, image.command, variables),
-    beside: {
-      container,
-      ports: record.ports,
-      env: plainVariables(variables),
-      cwd: workingDirectory(unit, container),
-      user: host.user,
-      redact: redactor(variables, secrets),
-    },
-    limits: findLimits(host.groups, limitsName(unit, container)),
-    spawned: false,
-    listening: false,
-    started: container.startupProbe === undefined,
-    passing: false,
-  };
-}
-
-function containerOf({ runnable }: Unit, name: string): Container {
-  const container = runnable.template.spec.containers.find((entry) => entry.name === name);
-  if (container === undefined) throw new Error(`the template has no container ${name}`);
-  return container;
-}
-
-function imageOf({ runnable }: Unit, { image }: Container): Image {
-  const found = runnable.images[image];
-  if (found === undefined) throw new Error(`image ${image} does not exist`);
-  return found;
-}
-
-/** Unique on the machine: an attempt's id is only unique within its resource. */
-function limitsName({ record, folder }: Unit, { name }: Container): string {
-  return createHash('sha256').update([folder, record.attempt, name].join('\0')).digest('hex').slice(0, 16);
-}
-
-function workingDirectory({ folder }: Unit, { name, workingDir }: Container): string {
-  if (workingDir !== undefined && isAbsolute(workingDir)) return workingDir;
-  return join(workFolder(folder, name), workingDir ?? '');
-}
-
-function variablesFor(
-  host: Host,
-  unit: Unit,
-  { name, ports }: ContainerRecord,
-  image: Record<string, string>,
-  secrets: Surroundings['secrets'],
-): Variables {
-  const { record, runnable, folder } = unit;
-  const { user, hostname, dataDir } = host;
-  const container = containerOf(unit, name);
-  const place = { ...record, dataDir, folder, user };
-  const home = workFolder(folder, name);
-  return variablesOf({
-    runnable,
-    container,
-    image,
-    secrets,
-    hostname,
-    unit: record.unit,
-    base: environment(user === undefined ? {} : { HOME: home, USER: user.name, LOGNAME: user.name }),
-    own: {
-      ...portVariables(container, ports),
-      ...mountVariables(mountsOf(container, volumeFolders(place, runnable))),
-      SLUICE_RESOURCE: record.resource,
-      SLUICE_REVISION: record.revision,
-      SLUICE_VERSION: record.version,
-      SLUICE_UNIT: record.unit,
-      SLUICE_ATTEMPT: record.attempt,
-      SLUICE_CONTAINER: name,
-      SLUICE_FOLDER: folder,
-    },
-  });
-}
-
-async function readSecrets({ secrets }: Host, { runnable }: Unit): Promise<Surroundings['secrets']> {
-  const names = secretNames(runnable.template.spec);
-  return new Map(await Promise.all([...names].map(async (name) => [name, await secrets.read(name)] as const)));
-}
-
-/** Every secret that a template names. */
-export function secretNames({ containers, volumes }: Unit['runnable']['template']['spec']): Set<string> {
-  const names = new Set<string>();
-  for (const { env, envFrom } of containers) {
-    for (const { secretRef } of envFrom) if (secretRef !== undefined) names.add(secretRef.name);
-    for (const variable of env) {
-      if ('valueFrom' in variable && 'secretKeyRef' in variable.valueFrom)
-        names.add(variable.valueFrom.secretKeyRef.name);
-    }
-  }
-  for (const volume of volumes) if ('secret' in volume) names.add(volume.secret.secretName);
-  return names;
-}
-
 /**
  * Between the spawn and the record of its process id nothing else happens in this process; should it be killed just there,
  * the next operator finds the process by its environment.
@@ -185,8 +68,7 @@ async function spawnContainer(host: Host, unit: Unit, running: Running, index: n
   const { record, folder } = unit;
   const { container, beside } = running;
   const command = withProgram(running.command, beside.env, beside.cwd);
-  const limits = makeLimits(host.groups, limitsName(unit, container), container.resources.limits);
-  running.limits = limits;
+  const groups = makeGroups(host.groups, groupName(unit, container.name), container.resources.limits);
   const output = openOutput(folder, container.name, record.attempt, new Date());
   host.guard();
   if (index === 0) record.startedAt = Date.now();
@@ -204,12 +86,12 @@ async function spawnContainer(host: Host, unit: Unit, running: Running, index: n
     const mark = markOf(child.pid);
     running.spawned = true;
     child.once('exit', (code, signal) => {
-      running.ended = code === null ? `ended by signal ${signal}` : `exited with code ${code}`;
-      processEnded(host, unit, running);
+      processEnded(host, unit, running, code === null ? `ended by signal ${signal}` : `exited with code ${code}`);
     });
-    limits.enter(child.pid);
+    groups.hold(child.pid);
     if (mark !== undefined) running.record.process = mark;
     host.save(unit);
+    if (mark !== undefined) void groups.follow(mark.pid);
   } finally {
     closeSync(output);
   }
@@ -270,10 +152,4 @@ function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
   return Promise.race([work, aborted]);
-}
-
-/** Knows again what an earlier operator started; its processes are proven to run. */
-export async function describeFound(host: Host, unit: Unit): Promise<void> {
-  const secrets = await readSecrets(host, unit);
-  for (const entry of unit.record.containers) unit.containers.push(await describe(host, unit, entry, secrets));
 }

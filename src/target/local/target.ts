@@ -27,6 +27,7 @@ import type { RouterClient } from './router/client.ts';
 import type { Backend } from './router/config.ts';
 import { openRoutes } from './routes.ts';
 import { startUnit } from './start.ts';
+import { sweep } from './sweep.ts';
 import { createUnit, type Host, liveUnit, routerName, servedPort, type Unit } from './unit.ts';
 import { findUser } from './user.ts';
 
@@ -46,6 +47,8 @@ export interface LocalTargetOptions {
   log?: (message: string, details: Record<string, unknown>) => void;
 }
 
+const UNWRITTEN = 'its record cannot be written';
+
 /** Finds again what runs there, takes the target over for `epoch`, and goes on with every stop that was begun. */
 export async function openLocalTarget(options: LocalTargetOptions): Promise<UnitDriver> {
   const { epoch, router, log = () => {} } = options;
@@ -54,8 +57,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
       `target ${options.name}: local targets need Linux and its /proc, not ${process.platform}; run the operator in a container`,
     );
   }
-  const dataDir = openFolder(options.name, resolve(options.dataDir));
-  claimEpoch(dataDir, epoch);
+  const dataDir = openFolder(options.name, resolve(options.dataDir), epoch);
   const units = new Map<ResourceId, Map<string, Unit>>();
   const subscribers = new Set<(resource: ResourceId) => void>();
   const allUnits = () => [...units.values()].flatMap((those) => [...those.values()]);
@@ -105,10 +107,11 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     save,
     note(unit) {
       try {
+        if (unit.record.message?.startsWith(UNWRITTEN)) delete unit.record.message;
         save(unit);
       } catch (error) {
         if (error instanceof StaleEpoch) throw error;
-        unit.record.message ??= `its record cannot be written: ${(error as Error).message}`;
+        unit.record.message ??= `${UNWRITTEN}: ${(error as Error).message}`;
         log('record cannot be written', { unit: unit.record.unit, message: (error as Error).message });
       }
     },
@@ -141,6 +144,7 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
   const found = [...mine].flatMap((resource) => readUnits(dataDir, resource));
   for (const unit of await Promise.all(found.map((entry) => adoptUnit(host, entry, boot)))) keep(unit);
   opened = true;
+  await sweep(host, allUnits());
   await host.images.prune(new Set(found.flatMap(({ runnable }) => treesOf(runnable))));
   for (const resource of mine) routes.publish(resource).catch(() => {});
   for (const unit of allUnits()) if (unit.record.phase === 'stopping') void stopUnit(host, unit);
@@ -178,8 +182,9 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
     if (left.length > 0)
       throw new Error(`${resource} still has ${left.join(', ')}; stop its units before it is forgotten`);
     await routes.forget(resource);
-    await rm(resourceFolder(dataDir, resource), { recursive: true, force: true });
+    // The folder that makes the resource known goes last: after a crash it is forgotten once more, with all that is left.
     await rm(volumesFolder(dataDir, resource), { recursive: true, force: true });
+    await rm(resourceFolder(dataDir, resource), { recursive: true, force: true });
     mine.delete(resource);
     tell(resource);
   };
@@ -226,15 +231,17 @@ export async function openLocalTarget(options: LocalTargetOptions): Promise<Unit
   };
 }
 
-/** By its real path, so that a unit's folder is always called the same. */
-function openFolder(name: string, dataDir: string): string {
+/** Takes the folder over. By its real path, so that a unit's folder is always called the same. */
+function openFolder(name: string, dataDir: string, epoch: number): string {
   try {
     mkdirSync(unitsFolder(dataDir), { recursive: true, mode: 0o755 });
     accessSync(dataDir, constants.W_OK);
+    claimEpoch(dataDir, epoch);
     return realpathSync(dataDir);
   } catch (error) {
+    if (error instanceof StaleEpoch) throw error;
     throw new Error(
-      `target ${name}: the data folder ${dataDir} cannot be written (${(error as Error).message}); correct --data-dir or its permissions`,
+      `target ${name}: the data folder ${dataDir} cannot be written (${(error as Error).message}); correct --data-dir or its permissions, or free space on its disk`,
     );
   }
 }

@@ -1,14 +1,15 @@
 /** One unit as the driver holds it: its record, its processes, and what is known of them now. */
+import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Container, ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { LiveUnit } from '../../plan/live.ts';
 import type { SecretSource } from '../ports.ts';
-import type { Groups, Limits } from './cgroup.ts';
+import { type ContainerGroups, findGroupsNamed, type Groups, openGroups } from './cgroup.ts';
 import type { Beside } from './handler.ts';
 import type { Images, LocatedImage } from './image.ts';
 import { mainPort } from './ports.ts';
-import type { AttemptName } from './processes.ts';
-import type { ContainerRecord, UnitRecord } from './record.ts';
+import type { Belonging } from './processes.ts';
+import type { ContainerRecord, ProcessMark, UnitRecord } from './record.ts';
 import type { User } from './user.ts';
 
 /** What a unit may ask of the driver that it belongs to. */
@@ -48,10 +49,10 @@ export interface Running {
   /** The program and its arguments. */
   command: string[];
   beside: Beside;
-  limits: Pick<Limits, 'remove' | 'outOfMemory'>;
+  groups: ContainerGroups;
   /** This operator is its parent: it hears at once when the process ends. */
   spawned: boolean;
-  /** How the process ended, where this operator is its parent: `exited with code 1`. */
+  /** How the process ended, where this operator saw it run: `exited with code 1`. */
   ended?: string;
   /** Its main port is held by a socket of its own. */
   listening: boolean;
@@ -71,6 +72,8 @@ export interface Unit {
   told?: string;
   /** Aborted when its processes need no more watching: it ends, or the driver lets go. */
   watching: AbortController;
+  /** Ends the keeping of its log files within their sizes. */
+  letLogs?: () => void;
   /** The start under way. It ends without an error, when it sees that the unit is to be stopped. */
   starting: Promise<void>;
   /** The end under way, after a death or a failed probe. */
@@ -85,8 +88,27 @@ export function createUnit(record: UnitRecord, runnable: Runnable, folder: strin
   return { record, runnable, folder, containers: [], watching, starting: Promise.resolve() };
 }
 
-export const nameOf = ({ folder, record: { attempt } }: Unit): AttemptName =>
-  attempt === '' ? { folder } : { folder, attempt };
+const digest = (...texts: string[]) => createHash('sha256').update(texts.join('\0')).digest('hex').slice(0, 16);
+
+/** Unique on the machine: an attempt's id is only unique within its resource. */
+export const groupName = ({ folder, record: { attempt } }: Unit, container: string) =>
+  `${digest(folder)}-${digest(attempt, container)}`;
+
+/** The control groups of every attempt of the unit in this folder. */
+export const groupsOfAny = (groups: Groups, folder: string): ContainerGroups =>
+  openGroups(findGroupsNamed(groups, digest(folder)));
+
+/** The control groups of the unit; where its record is lost, those of any attempt. */
+export const groupsOf = ({ groups }: Pick<Host, 'groups'>, { folder, record }: Unit): ContainerGroups =>
+  record.attempt === '' ? groupsOfAny(groups, folder) : openGroups(record.containers.flatMap((entry) => entry.groups));
+
+/** How the processes of the unit are found. `leaders` run, or were seen to run a moment ago. */
+export function belongingOf(host: Pick<Host, 'groups'>, unit: Unit, leaders: ProcessMark[]): Belonging {
+  const { folder, record } = unit;
+  const name = record.attempt === '' ? { folder } : { folder, attempt: record.attempt };
+  return { name, leaders, grouped: groupsOf(host, unit).members() };
+}
+
 /** How the router counts it: unit ids alone are not unique on a target. */
 export const routerName = (record: { resource: ResourceId; unit: string }) => `${record.resource}/${record.unit}`;
 export const graceMs = (unit: Unit) => unit.runnable.template.spec.terminationGracePeriodSeconds * 1000;

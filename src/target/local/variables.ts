@@ -74,20 +74,24 @@ function sourced(source: EnvSource, { runnable, secrets, unit, hostname }: Surro
   }
   if ('configMapKeyRef' in source) {
     const { name, key, optional } = source.configMapKeyRef;
-    const value = runnable.configMaps[name]?.data[key];
+    const value = entry(runnable.configMaps[name]?.data, key);
     if (value === undefined && !optional) throw missing('ConfigMap', name, key);
     return value === undefined ? undefined : { value, secret: false };
   }
   const { name, key, optional } = source.secretKeyRef;
-  const value = secrets.get(name)?.[key];
+  const value = entry(secrets.get(name), key);
   if (value === undefined && !optional) throw missing('Secret', name, key);
   return value === undefined ? undefined : { value: value.toString(), secret: true };
 }
 
+/** Never what every object answers for, such as `toString`. */
+const entry = <T>(map: Record<string, T> | undefined, key: string): T | undefined =>
+  map !== undefined && Object.hasOwn(map, key) ? map[key] : undefined;
+
 /** `metadata.name` is the unit's id. Undefined: this target has no such field. */
 export function fieldValue(path: string, template: PodTemplate, unit: string, hostname: string): string | undefined {
   const [, label] = /^metadata\.labels\['([^']*)'\]$/.exec(path) ?? [];
-  if (label !== undefined) return template.metadata.labels[label] ?? '';
+  if (label !== undefined) return entry(template.metadata.labels, label) ?? '';
   return new Map([
     ['metadata.name', unit],
     ['metadata.namespace', 'default'],

@@ -7,21 +7,29 @@ import { type Answer, ask, askPort } from './handler.ts';
 import { keepWithin, logFilesOf } from './logs.ts';
 import { mainPort } from './ports.ts';
 import { isRunning, listenersOn, membersOf, socketsOf, userOf } from './processes.ts';
-import { type Host, nameOf, type Running, servedPort, type Unit } from './unit.ts';
+import { belongingOf, type Host, type Running, servedPort, type Unit } from './unit.ts';
 
 /** A process that serves nothing is taken for started when it has lived so long. */
 const LIVED_MS = 1000;
 /** How often it is asked whether a process that somebody else started still runs. */
 const ALIVE_MS = 250;
 
+/** From before its first process starts until its last one has ended (`unit.letLogs`), or this operator lets go of it. */
+export function keepLogs(host: Host, unit: Unit): void {
+  const files = unit.containers.flatMap(({ container }) => logFilesOf(unit.folder, container));
+  const end = keepWithin(files, (error) => {
+    host.log('log cannot be cut back', { unit: unit.record.unit, message: error.message });
+  });
+  unit.letLogs = () => {
+    end();
+    host.closing.removeEventListener('abort', end);
+  };
+  host.closing.addEventListener('abort', end, { once: true });
+}
+
 /** Until `unit.watching` is aborted. */
 export function watchUnit(host: Host, unit: Unit): void {
   const { signal } = unit.watching;
-  const files = unit.containers.flatMap(({ container }) => logFilesOf(unit.folder, container));
-  const stopRotating = keepWithin(files, (error) => {
-    host.log('log cannot be cut back', { unit: unit.record.unit, message: error.message });
-  });
-  signal.addEventListener('abort', stopRotating, { once: true });
   for (const running of unit.containers) {
     for (const task of [watchAlive, watchSocket, watchProbes, watchLived]) {
       task(host, unit, running).catch((error) => {
@@ -62,7 +70,7 @@ async function watchAlive(host: Host, unit: Unit, running: Running): Promise<voi
   while (running.record.process !== undefined && isRunning(running.record.process)) {
     await sleep(ALIVE_MS, undefined, { signal: unit.watching.signal });
   }
-  processEnded(host, unit, running);
+  processEnded(host, unit, running, 'ended; its exit code is unknown, because an earlier operator had started it');
 }
 
 async function watchLived(host: Host, unit: Unit, running: Running): Promise<void> {
@@ -85,7 +93,7 @@ async function watchSocket(host: Host, unit: Unit, running: Running): Promise<vo
   const { signal } = unit.watching;
   const since = performance.now();
   while (!running.listening) {
-    const holder = await holderOf(unit, running, port);
+    const holder = await holderOf(host, unit, running, port);
     if (signal.aborted) return;
     if (holder === 'other') {
       if (running.container.ports.length === 0) return;
@@ -93,31 +101,41 @@ async function watchSocket(host: Host, unit: Unit, running: Running): Promise<vo
       return;
     }
     running.listening = holder === 'own';
-    if (!running.listening) await sleep(soon(since), undefined, { signal });
+    if (running.listening) break;
+    if (unit.record.phase === 'starting' && performance.now() - since >= LIVED_MS)
+      unit.record.message ??= `not ready yet: nothing listens on 127.0.0.1:${port}, the port it was given as PORT`;
+    await sleep(soon(since), undefined, { signal });
   }
   if (running.container.readinessProbe === undefined) running.passing = true;
   judge(host, unit);
 }
 
 /** Whose socket listens on a loopback port: looked at twice before another process is blamed, since processes come and go. */
-export async function holderOf(unit: Unit, running: Running, port: number): Promise<'nobody' | 'own' | 'other'> {
+export async function holderOf(
+  host: Host,
+  unit: Unit,
+  running: Running,
+  port: number,
+): Promise<'nobody' | 'own' | 'other'> {
   for (let look = 0; look < 2; look++) {
     if (look > 0) await sleep(50);
     if (!(await askPort(port, 1000)).pass) return 'nobody';
-    if (holds(unit, running, port)) return 'own';
+    if (holds(host, unit, running, port)) return 'own';
   }
   return listenersOn(port).length === 0 ? 'nobody' : 'other';
 }
 
-function holds(unit: Unit, { record }: Running, port: number): boolean {
+function holds(host: Host, unit: Unit, { record }: Running, port: number): boolean {
   const listeners = listenersOn(port);
-  const { pid } = record.process ?? {};
-  if (pid === undefined || listeners.length === 0) return false;
+  if (record.process === undefined || listeners.length === 0) return false;
+  const { pid } = record.process;
   const holding = (sockets: Set<string> | undefined) => listeners.some(({ inode }) => sockets?.has(inode));
   const own = socketsOf(pid);
   // A program with privileges of its own may not be looked into: then its user must do.
   if (own === undefined) return listeners.some(({ uid }) => uid === userOf(pid));
-  return holding(own) || membersOf(nameOf(unit), [pid]).some((member) => holding(socketsOf(member.pid)));
+  if (holding(own)) return true;
+  const members = membersOf(belongingOf(host, unit, [record.process]));
+  return members.some((member) => holding(socketsOf(member.pid)));
 }
 
 /** The startup probe gates the others; readiness waits for the socket besides. */

@@ -14,19 +14,22 @@ import type {
   WorkloadSpec,
 } from '../../../src/manifest/resource.ts';
 import type { Live, LiveUnit } from '../../../src/plan/live.ts';
-import { unitFolder } from '../../../src/target/local/folders.ts';
-import type { UnitRecord } from '../../../src/target/local/record.ts';
+import { findGroups } from '../../../src/target/local/cgroup.ts';
+import { resourceFolder, unitFolder } from '../../../src/target/local/folders.ts';
+import { readResources, type UnitRecord } from '../../../src/target/local/record.ts';
 import type { RouterClient } from '../../../src/target/local/router/client.ts';
 import type { Route, RouterConfig } from '../../../src/target/local/router/config.ts';
 import { type LocalTargetOptions, openLocalTarget } from '../../../src/target/local/target.ts';
+import { groupsOfAny } from '../../../src/target/local/unit.ts';
 import type { UnitDriver } from '../../../src/target/ports.ts';
 
 export const WEB: ResourceId = 'Workload/web';
 
 /** Serves what it knows about itself; `/fail` makes its health bad, `/slow` answers after a while, `/exit` ends it. */
-export const SERVER = `
+const SERVER = `
 const http = require('node:http');
 let healthy = true;
+let ill = 0;
 const wait = Number(process.env.START_MS || 0);
 setTimeout(() => http.createServer((request, response) => {
   const path = request.url.split('?')[0];
@@ -34,13 +37,13 @@ setTimeout(() => http.createServer((request, response) => {
   if (path === '/heal') healthy = true;
   if (path === '/exit') process.exit(3);
   if (path === '/slow') return setTimeout(() => response.end('slow'), 400);
-  if (path === '/health' && !healthy) { response.statusCode = 500; return response.end('ill'); }
-  response.end(JSON.stringify({ env: process.env, argv: process.argv, cwd: process.cwd(), pid: process.pid, headers: request.headers }));
+  if (path === '/health' && !healthy) { ill++; response.statusCode = 500; return response.end('ill'); }
+  response.end(JSON.stringify({ env: process.env, argv: process.argv, cwd: process.cwd(), pid: process.pid, ill, headers: request.headers }));
 }).listen(process.env.PORT, '127.0.0.1', () => console.log('listening')), wait);
 process.on('SIGTERM', () => { console.log('terminated'); process.exit(0); });
 `;
 
-export interface FakeRouter extends RouterClient {
+interface FakeRouter extends RouterClient {
   config: RouterConfig;
   /** Every route that was set for the resource, in order; undefined where it was removed. */
   told: { resource: ResourceId; route: Route | undefined; at: number }[];
@@ -137,24 +140,40 @@ export function place(t: Cleaning): Place {
   return here;
 }
 
-/** Kills what carries a unit folder of this data folder in its environment. */
+/** Kills what carries a unit folder of this data folder in its environment, or is in a control group of such a unit. */
 async function endEverything(dataDir: string): Promise<void> {
-  for (const pid of processesWith(`SLUICE_FOLDER=${dataDir}/`)) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {}
+  const groups = findGroups();
+  const units = readResources(dataDir).flatMap((resource) =>
+    readdirSync(resourceFolder(dataDir, resource)).map((unit) =>
+      groupsOfAny(groups, unitFolder(dataDir, resource, unit)),
+    ),
+  );
+  const left = () => [...processesWith(`SLUICE_FOLDER=${dataDir}/`), ...units.flatMap((unit) => unit.members())];
+  await until(() => {
+    for (const pid of left()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {}
+    }
+    return left().length === 0;
+  });
+  for (const unit of units) unit.remove();
+}
+
+/** Ended, if not yet buried by its parent. */
+export function isGone(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return true;
   }
-  await until(() => processesWith(`SLUICE_FOLDER=${dataDir}/`).length === 0);
 }
 
 /** Process ids whose environment holds the text. */
 export function processesWith(text: string): number[] {
   return readdirNumbers('/proc').filter((pid) => {
     try {
-      return (
-        readFileSync(`/proc/${pid}/environ`, 'utf8').includes(text) &&
-        !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-      );
+      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(text) && !isGone(pid);
     } catch {
       return false;
     }
@@ -290,7 +309,7 @@ export const dead = (unit: LiveUnit) => unit.phase === 'dead';
 export async function until(
   holds: () => boolean | Promise<boolean>,
   seen = () => '',
-  withinMs = 15_000,
+  withinMs = 60_000,
 ): Promise<void> {
   const deadline = Date.now() + withinMs;
   while (!(await holds())) {
@@ -304,6 +323,8 @@ export interface Told {
   argv: string[];
   cwd: string;
   pid: number;
+  /** How often its health was asked while it was bad. */
+  ill: number;
 }
 
 export async function get(address: string | undefined, path = '/'): Promise<Response> {

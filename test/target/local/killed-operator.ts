@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import writeFileAtomic from 'write-file-atomic';
 import { openLocalTarget } from '../../../src/target/local/target.ts';
-import { fakeRouter, ready, runnable, start, unitWhere } from './fixtures.ts';
+import { container, fakeRouter, processesWith, ready, runnable, start, unitWhere, until } from './fixtures.ts';
 
 const [dataDir = '', imagesFolder = '', moment = ''] = process.argv.slice(2);
 /** What is in the record that must not be written any more. */
@@ -23,6 +23,14 @@ const driver = await openLocalTarget({
   images: { materialize: () => Promise.reject(new Error('no repository here')) },
   secrets: { read: async () => undefined },
 });
-await start(driver, 'web-1', runnable());
-await unitWhere(driver, 'web-1', ready);
+const sleeps = { postStart: { exec: { command: ['sleep', '600'] } } };
+await start(
+  driver,
+  'web-1',
+  runnable(moment === 'during postStart' ? { containers: [container({ lifecycle: sleeps })] } : {}),
+);
+if (moment === 'during postStart') {
+  // Two processes: the server and the hook beside it.
+  await until(() => processesWith(`SLUICE_FOLDER=${dataDir}/`).length === 2);
+} else await unitWhere(driver, 'web-1', ready);
 process.kill(process.pid, 'SIGKILL');

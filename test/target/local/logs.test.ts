@@ -14,7 +14,20 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { keepWithin, readLogs, rotate } from '../../../src/target/local/logs.ts';
-import { container, dead, get, place, ready, runnable, start, unitWhere, until, WEB } from './fixtures.ts';
+import {
+  container,
+  dead,
+  get,
+  place,
+  ready,
+  runnable,
+  start,
+  stop,
+  unitOf,
+  unitWhere,
+  until,
+  WEB,
+} from './fixtures.ts';
 
 const size = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
@@ -99,7 +112,7 @@ t.test('a declared file is kept within its size by the driver', async (t) => {
   const here = place(t);
   here.image('chatty:1', {
     'server.js':
-      "const fs = require('node:fs'); setInterval(() => fs.appendFileSync('app.log', 'x'.repeat(999) + '\\n'), 2);",
+      "const fs = require('node:fs'); setInterval(() => fs.appendFileSync('app.log', 'x'.repeat(999) + '\\n'), 10);",
   });
   const logs = [{ path: 'app.log', maxSize: '64Ki' }];
   const driver = await here.open();
@@ -111,4 +124,42 @@ t.test('a declared file is kept within its size by the driver', async (t) => {
     return size(`${path}.1`) > 0 && size(path) > 20_000;
   });
   t.ok(most <= 64 * 1024, `at most ${most}`);
+});
+
+t.test('files are kept within their size from the first hook to the last, and by whoever takes over', async (t) => {
+  const here = place(t);
+  // Goes on writing while it is asked to end.
+  const chatty =
+    "process.on('SIGTERM', () => {}); const fs = require('node:fs');" +
+    "setInterval(() => fs.appendFileSync('app.log', 'x'.repeat(999) + '\\n'), 10);";
+  here.image('chatty:1', { 'server.js': chatty });
+  const logs = [{ path: 'app.log', maxSize: '64Ki' }];
+  const path = join(here.folder('web-1'), 'logs/main/app.log');
+  /** The file was cut back once more. */
+  const cut = async () => {
+    let last = 0;
+    await until(() => {
+      const now = size(path);
+      const wasCut = now < last;
+      last = now;
+      return wasCut;
+    });
+  };
+  const sleeps = { exec: { command: ['sh', '-c', 'until [ -e go ]; do sleep 0.05; done'] } };
+  const containers = [container({ image: 'chatty:1', ports: [], logs, lifecycle: { postStart: sleeps } })];
+  const first = await here.open();
+  await start(first, 'web-1', runnable({ containers, grace: 60 }));
+  await cut();
+  t.match(here.record('web-1').containers[0], { postStart: 'begun' });
+  writeFileSync(join(here.folder('web-1'), 'run/containers/main/go'), '');
+  await unitWhere(first, 'web-1', ready);
+  await first.close();
+  const second = await here.open();
+  await cut();
+  await stop(second, 'web-1');
+  await cut();
+  await second.close();
+  const third = await here.open();
+  await cut();
+  t.match(await unitOf(third, 'web-1'), { phase: 'stopping' });
 });

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { formatPath } from '../../../src/manifest/diagnostic.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
 import { notHonoured } from '../../../src/target/local/honour.ts';
 import { precheckLocal } from '../../../src/target/local/precheck.ts';
@@ -153,7 +154,7 @@ t.test('every field that a process here cannot be given is named', (t) => {
     ],
   });
   t.strictSame(
-    notHonoured(template).map(({ path, result }) => [path, result]),
+    notHonoured(template).map(({ path, result }) => [formatPath(path), result]),
     [
       ['spec.containers[0].volumeMounts[0].mountPath', 'warn'],
       ['spec.containers[0].volumeMounts[0].readOnly', 'warn'],

@@ -4,7 +4,23 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Volume } from '../../../src/manifest/resource.ts';
 import { findGroups } from '../../../src/target/local/cgroup.ts';
-import { container, dead, place, ready, runnable, start, stop, told, unitOf, unitWhere, until } from './fixtures.ts';
+import {
+  container,
+  dead,
+  get,
+  isGone,
+  place,
+  probe,
+  ready,
+  runnable,
+  start,
+  stop,
+  told,
+  unitOf,
+  unitWhere,
+  until,
+  WEB,
+} from './fixtures.ts';
 
 const SECRET = 'correct-horse-battery-staple';
 
@@ -88,6 +104,11 @@ t.test('the environment is what is declared and what is needed, and nothing of t
   const second = await told((await unitWhere(driver, 'web-2', ready)).address);
   t.equal(second.cwd, here.images, 'an absolute workingDir is the machine’s');
   t.strictSame(second.argv.slice(2), ['own'], 'command takes the place of the image’s');
+  here.image('web:1', { 'app/main.js': "require('../server.js')" });
+  const inside = container({ workingDir: 'app', command: ['node', 'main.js'] });
+  await start(driver, 'web-3', runnable({ containers: [inside] }));
+  const third = await told((await unitWhere(driver, 'web-3', ready)).address);
+  t.equal(third.cwd, join(here.images, 'web/1/app'), 'another is a folder of the image');
 });
 
 t.test('a secret is in no file of the data folder, no argument, no message', async (t) => {
@@ -118,12 +139,52 @@ t.test('a secret is in no file of the data folder, no argument, no message', asy
     (await unitWhere(driver, 'web-4', dead)).message,
     'Secret db has no key x; add db/x to the folder of --secrets-dir',
   );
-
-  await driver.close();
-  here.secrets = {};
-  const next = await here.open();
-  t.match(await unitOf(next, 'web-1'), { ready: true, message: /probes and hooks cannot be run: Secret db/ });
 });
+
+t.test(
+  'an operator that finds a unit without its secret lets it serve, watches it and stops it in order',
+  async (t) => {
+    const here = place(t);
+    here.secrets = { db: { password: Buffer.from(SECRET) } };
+    const env = [{ name: 'PASSWORD', valueFrom: { secretKeyRef: { name: 'db', key: 'password' } } }];
+    const asks = (command: string[]) => probe({ exec: { command } });
+    const knows = asks(['sh', '-c', 'test -n "$PASSWORD"']);
+    const containers = [container({ env, readinessProbe: knows, livenessProbe: knows })];
+    const first = await here.open();
+    await first.serve(WEB, 'web.localhost');
+    for (const unit of ['web-1', 'web-2']) {
+      await start(first, unit, runnable({ containers }));
+      await unitWhere(first, unit, ready);
+    }
+    const not = container({ env, readinessProbe: asks(['false']) });
+    await start(first, 'web-3', runnable({ containers: [not] }));
+    await unitWhere(first, 'web-3', ({ message }) => message !== undefined);
+    await until(() => here.router.config.routes[WEB]?.versions['']?.length === 2);
+    await first.close();
+    const routed = structuredClone(here.router.config.routes);
+    here.secrets = {};
+
+    const second = await here.open();
+    const found = await unitOf(second, 'web-1');
+    t.match(found, { ready: true, message: /hooks that are commands cannot be run: Secret db has no key password/ });
+    const { pid } = await told(found?.address);
+    await get(found?.address, '/exit').catch(() => {});
+    await unitWhere(second, 'web-1', dead);
+    t.ok(isGone(pid));
+    t.match(await unitOf(second, 'web-2'), { ready: true });
+    t.match(await unitOf(second, 'web-3'), { ready: false, phase: 'starting' }, 'what was not ready is not made so');
+    const [, kept] = routed[WEB]?.versions[''] ?? [];
+    t.strictSame(here.router.config.routes[WEB]?.versions[''], [kept], 'traffic stays where it was');
+    here.router.active['Workload/web/web-2'] = 1;
+    const { address } = (await unitOf(second, 'web-2')) ?? {};
+    await stop(second, 'web-2');
+    await until(() => here.router.config.routes[WEB]?.versions['']?.length === 0);
+    t.equal((await get(address)).status, 200, 'it finishes what it serves');
+    delete here.router.active['Workload/web/web-2'];
+    await until(async () => (await unitOf(second, 'web-2')) === undefined);
+    t.match(readFileSync(join(here.folder('web-2'), 'logs/main/stdout'), 'utf8'), 'terminated', 'SIGTERM came first');
+  },
+);
 
 const volumes: Volume[] = [
   { name: 'data', disk: { size: '1Mi' } },
@@ -242,7 +303,7 @@ t.test(
     const { address } = await unitWhere(driver, 'web-1', ready);
     const { pid } = await told(address);
     const own = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-    const [, name = ''] = /(sluice-[0-9a-f]{16})/.exec(own) ?? [];
+    const [, name = ''] = /(sluice-[0-9a-f-]{33})/.exec(own) ?? [];
     const folder = join(groups.memory?.folder ?? '', name);
     const limit = groups.memory?.version === 1 ? 'memory.limit_in_bytes' : 'memory.max';
     t.equal(Number(readFileSync(join(folder, limit), 'utf8')), 150 * 2 ** 20);

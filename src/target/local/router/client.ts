@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceId } from '../../../manifest/resource.ts';
 import type { Route, RouterConfig, RouterStats } from './config.ts';
-import { type Address, reach, routerDirectory } from './launch.ts';
+import { type Address, reach, routerDirectory, understood } from './launch.ts';
 import { type Call, type Calls, type Connection, dial, RouterError } from './wire.ts';
 
 /** All of these wait for a router that is being started again, and throw a `RouterError` when that fails. */
@@ -33,7 +33,7 @@ export async function openRouter({ dataDir, listen }: { dataDir: string; listen:
 
 /** What the router of `dataDir` has counted; undefined when none is running. Starts nothing. */
 export const readStats = (dataDir: string): Promise<RouterStats | undefined> =>
-  asked(dataDir, (connection) => connection.call('stats', null));
+  asked(dataDir, (connection) => understood(connection, routerDirectory(dataDir)).call('stats', null));
 
 /** Ends the router of `dataDir`, if one is running, when it has finished what it serves (5 s at most). */
 export async function stopRouter(dataDir: string): Promise<void> {

@@ -5,11 +5,21 @@ import type { ResourceId } from '../../../manifest/resource.ts';
 import type { Route } from './config.ts';
 import { save } from './store.ts';
 import type { Table } from './table.ts';
-import { type Call, type CallMessage, type Calls, dial, type Health, onMessage, SOCKET, send } from './wire.ts';
+import {
+  type Call,
+  type CallMessage,
+  type Calls,
+  dial,
+  type Health,
+  onMessage,
+  PROTOCOL,
+  SOCKET,
+  send,
+} from './wire.ts';
 
 export interface Control {
   table: Table;
-  health: Health;
+  health: Omit<Health, 'protocol'>;
   stop(): void;
 }
 
@@ -33,7 +43,7 @@ export async function serveControl(control: Control): Promise<boolean> {
 function handlersOf({ table, health, stop }: Control): Handlers {
   let writing: Promise<void> = Promise.resolve();
   return {
-    health: () => health,
+    health: () => ({ protocol: PROTOCOL, ...health }),
     observe: () => table.config(),
     stats: () => table.stats(),
     async change(changes: Record<ResourceId, Route | null>) {

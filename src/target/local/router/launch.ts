@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { environment, launch } from '../../../process.ts';
-import { type Connection, dial, RouterError } from './wire.ts';
+import { type Connection, dial, PROTOCOL, RouterError } from './wire.ts';
 
 export interface Address {
   host: string;
@@ -34,7 +34,7 @@ const formatAddress = ({ host, port }: Address) => (host.includes(':') ? `[${hos
 
 /** The router of `directory`, running and connected. Throws a `RouterError` that says what to do. */
 export async function reach(directory: string, listen: Address): Promise<Connection> {
-  const running = (await dial(directory)) ?? (await start(directory, listen));
+  const running = understood((await dial(directory)) ?? (await start(directory, listen)), directory);
   const { pid, host, port } = running.health;
   if (host === listen.host && (listen.port === 0 || port === listen.port)) return running;
   running.close();
@@ -42,6 +42,21 @@ export async function reach(directory: string, listen: Address): Promise<Connect
     'router-elsewhere',
     `the router of ${directory} already serves on ${formatAddress({ host, port })} (process ${pid}), not on ${formatAddress(listen)}; ` +
       `use --router ${formatAddress({ host, port })}, or end it with \`kill ${pid}\` and start again`,
+  );
+}
+
+/**
+ * A router is kept over upgrades of Sluice as long as it speaks the same protocol. Another one is not ended for its operator, since requests
+ * would be refused until the next one listens: when that may be is for a person to say.
+ */
+export function understood(connection: Connection, directory: string): Connection {
+  const { pid, protocol } = connection.health;
+  if (protocol === PROTOCOL) return connection;
+  connection.close();
+  throw new RouterError(
+    'router-version',
+    `the router of ${directory} (process ${pid}) is of another version of Sluice: it speaks protocol ${protocol ?? 'unknown'}, this one ${PROTOCOL}; ` +
+      `end it with \`kill ${pid}\` (it finishes what it serves, for 5 s at most) and start again, or go back to the version that it is of`,
   );
 }
 

