@@ -3,20 +3,20 @@
  * the parse, what each resource is told, the decision. Beside it `git fetch` and `git diff-tree` of the same commit by another clone.
  */
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { ResourceId } from '../src/manifest/resource.ts';
-import { createController } from '../src/operator/controller.ts';
 import { commitFiles, git } from '../test/support/git-servers.ts';
 import { type Figure, inFolder, median, medianRatio, note, timed } from './harness.ts';
-import { createMemoryDriver } from './support/driver.ts';
+import { createEngine } from './support/engine.ts';
 import { startGitServer } from './support/git-server.ts';
 import { configRepository, manifest, manifestPath } from './support/manifests.ts';
 import { openDeclarations } from './support/site.ts';
 
-const SIZES = (process.env.SIZES ?? '10000,50000').split(',').map(Number) as [number, number];
+const SIZES = [10_000, 50_000] as const;
 const ROUNDS = 15;
 const REACH = { native: 1.5, growth: 2 };
 /** A Workload: of ten manifests the third to the tenth are. */
-const CHANGED = 42;
+const CHANGED = 4232;
 
 interface Times {
   ours: number[];
@@ -58,43 +58,29 @@ async function measure(folder: string, count: number): Promise<Times> {
 async function follow(url: string, folder: string) {
   const declarations = await openDeclarations(url, folder);
   const changed: ResourceId = `Workload/app-${CHANGED}`;
-  const driver = createMemoryDriver();
-  let planned: () => void = () => {};
-  let generation = '';
-  const controller = createController({
-    now: Date.now,
-    conditions: () => ({ operatorPaused: false, highestId: 0 }),
-    driverOf: () => driver,
-    runnable: async (id) => {
-      const runnable = (await declarations.site.snapshots.resourceAt(declarations.head(), id))?.runnable;
-      if (runnable === undefined) throw new Error(`${id} is not declared`);
-      return runnable;
-    },
-    answer: async ({ question, rollout }) =>
-      question.kind === 'precheck'
-        ? { kind: 'prechecked', rollout: rollout.id, results: [] }
-        : { kind: 'checked', rollout: rollout.id, stage: question.stage, pass: true, message: '' },
+  let planned: (revision: string) => void = () => {};
+  const { controller, tell } = createEngine(declarations.site, {
     publish: async () => {},
     decided(id, { next: { rollout } }) {
-      if (id !== changed || rollout === undefined || rollout.plan.to === generation) return;
-      generation = rollout.plan.to;
-      planned();
+      if (id === changed && rollout !== undefined) planned(rollout.plan.to);
     },
-    failed: (id, what, error) => note(`${id}: ${what}: ${error}`),
-    signal: new AbortController().signal,
   });
-  controller.declare(await declarations.next());
-  while (!controller.idle()) await new Promise((later) => setTimeout(later, 50));
+  tell(await declarations.next());
+  while (!controller.idle()) await setTimeout(50);
+  let revision = controller.state(changed)?.rollout?.plan.to;
   return {
     async planned(): Promise<number> {
       const start = performance.now();
       const done = new Promise<number>((resolve) => {
-        planned = () => resolve(performance.now() - start);
+        planned = (to) => {
+          if (to !== revision) resolve(performance.now() - start);
+        };
       });
       declarations.hint();
-      controller.declare(await declarations.next());
+      tell(await declarations.next());
       const ms = await done;
-      while (!controller.idle()) await new Promise((later) => setTimeout(later, 5));
+      while (!controller.idle()) await setTimeout(5);
+      revision = controller.state(changed)?.rollout?.plan.to;
       return ms;
     },
     async close() {

@@ -43,6 +43,7 @@ async function answer(child: ChildProcess): Promise<unknown> {
 
 if (process.argv[1] === SELF) {
   const server = await serveHttp(process.argv[2] ?? '');
+  process.on('disconnect', () => process.exit());
   process.on('message', () => process.send?.(server.requests.length));
   process.send?.(server.url);
 }

@@ -1,4 +1,5 @@
 /** A config repository as large as wanted: of ten manifests eight Workloads, a Service and a ConfigMap that others name. */
+import { mkdirSync } from 'node:fs';
 import { bareRepository, commitFiles } from '../../test/support/git-servers.ts';
 
 /** Files in one folder, as people who have many of them keep them. */
@@ -18,6 +19,7 @@ export function manifest(index: number, edition = 1, { replicas = 2 }: ManifestO
 
 /** A bare repository with one commit on `main` of so many manifests and the image that they name. */
 export function configRepository(folder: string, count: number, options: ManifestOptions = {}): string {
+  mkdirSync(folder, { recursive: true });
   const repository = bareRepository(folder, `config-${count}.git`);
   const files: Record<string, string> = {
     'images/app/1/image.yaml': 'command: [node, server.mjs]\n',

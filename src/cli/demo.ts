@@ -11,7 +11,7 @@ import { type Address, routerDirectory } from '../target/local/router/launch.ts'
 import { dial } from '../target/local/router/wire.ts';
 import { withCommits } from './declared.ts';
 import { repositoryFolders } from './folders.ts';
-import { askGit, git } from './git.ts';
+import { git } from './git.ts';
 import { makeConfigRepository } from './init.ts';
 import { type Live, openLive } from './live.ts';
 import { linesFrom } from './log.ts';
@@ -53,8 +53,8 @@ async function demoRepository(): Promise<ConfigRepository> {
   const folder = resolve('demo-config');
   const isNew = !existsSync(folder);
   if (isNew) {
-    await makeConfigRepository(folder);
-    if (!(await askGit(folder, ['config', 'user.email']))) await introduce(folder);
+    const { known } = await makeConfigRepository(folder);
+    if (!known) await introduce(folder);
   }
   print(isNew ? `Made the config repository ${folder}\n\n` : `The config repository ${folder} is used as it is\n\n`);
   return openRepository({ repo: folder });

@@ -20,18 +20,28 @@ Example:
   sluice run`,
     )
     .action(async (dir: string) => {
-      await makeConfigRepository(resolve(dir));
+      const { known } = await makeConfigRepository(resolve(dir));
       const shown = relative(process.cwd(), resolve(dir)) || '.';
       print(`Made the config repository ${shown}, with a first commit on main. Next:
 
   ${shown === '.' ? '' : `cd ${shown}\n  `}sluice run                                   # the operator; leave it running
   sluice status --watch                        # in a second terminal: what it does
-  $EDITOR tomcat.yaml && git commit -am 'tomcat 8'`);
+  $EDITOR tomcat.yaml && git commit -am 'tomcat 8'${known ? '' : UNKNOWN}`);
     });
 }
 
-/** All or nothing: the folder appears, complete and committed, in one rename. Throws when there is something in it. */
-export async function makeConfigRepository(folder: string): Promise<void> {
+const UNKNOWN = `
+
+Git does not know you yet, so tell it once, before you commit:
+
+  git config --global user.name 'Your Name'
+  git config --global user.email you@example.com`;
+
+/**
+ * All or nothing: the folder appears, complete and committed, in one rename. Throws when there is something in it.
+ * `known`: git knows who commits here.
+ */
+export async function makeConfigRepository(folder: string): Promise<{ known: boolean }> {
   if (existsSync(folder) && (await readdir(folder)).length > 0) {
     throw usage(`${folder} is not empty; name a folder that does not exist yet`);
   }
@@ -43,10 +53,11 @@ export async function makeConfigRepository(folder: string): Promise<void> {
     await cp(join(packageRoot, 'schemas'), join(draft, '.schemas'), { recursive: true, filter: isFolderOrSchema });
     await git(draft, ['init', '--quiet', '--initial-branch=main']);
     await git(draft, ['add', '--all']);
-    const known = await askGit(draft, ['config', 'user.email']);
+    const known = Boolean(await askGit(draft, ['config', 'user.email']));
     const author = known ? [] : ['-c', 'user.name=sluice init', '-c', 'user.email=sluice@localhost'];
     await git(draft, [...author, 'commit', '--quiet', '--message=A shop to start from']);
     await rename(draft, folder);
+    return { known };
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     throw error;

@@ -28,7 +28,7 @@ export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Pro
 }
 
 /** All run; one that cannot be asked fails, and says why. */
-export async function precheck(
+async function precheck(
   { id, resource, state, rollout, driver }: Omit<Asked, 'question'>,
   runnable: (asked: Omit<Asked, 'question'>) => Promise<Runnable>,
 ): Promise<PrecheckResult[]> {

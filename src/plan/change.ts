@@ -129,7 +129,8 @@ function deletion(before: Resource, known: Known): Change {
 }
 
 function plannedStage(name: string, goal: Goal, gates: Gate[], known: Known): PlannedStage {
-  const seconds = median(known.history.flatMap((entry) => entry.stages.filter((stage) => alike(stage.name, name))));
+  const taken = median(known.history.flatMap((entry) => entry.stages.filter((stage) => alike(stage.name, name))));
+  const seconds = taken === undefined ? undefined : Math.max(taken, longestSoak(gates));
   return {
     name,
     goal: goalText(goal),
@@ -138,6 +139,10 @@ function plannedStage(name: string, goal: Goal, gates: Gate[], known: Known): Pl
     ...(seconds !== undefined && { predictedSeconds: seconds }),
   };
 }
+
+/** A soak that is declared now is waited for, however short the stage was before. */
+const longestSoak = (gates: Gate[]): number =>
+  Math.max(0, ...gates.map((gate) => (gate.kind === 'soak' ? gate.seconds : 0)));
 
 /** `deploy v7` took as long as `deploy v8` will. */
 const alike = (a: string, b: string): boolean => a === b || (a.startsWith('deploy ') && b.startsWith('deploy '));

@@ -123,7 +123,7 @@ function minReadyWake({ settled, rollout }: State, live: Live, now: Instant): In
   return earliest(due.filter((at) => at > now));
 }
 
-export function earliest(times: (Instant | undefined)[]): Instant | undefined {
+function earliest(times: (Instant | undefined)[]): Instant | undefined {
   return times.reduce(
     (first, at) => (at === undefined || (first !== undefined && first <= at) ? first : at),
     undefined,

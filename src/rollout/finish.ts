@@ -1,6 +1,7 @@
 /** Every way in which a rollout ends. */
 import type { Resource } from '../manifest/resource.ts';
 import type { Instant, Live, LiveUnit } from '../plan/live.ts';
+import type { ReplicasGoal } from '../plan/plan.ts';
 import { settle, settleAsIs } from '../plan/settle.ts';
 import type { Phase, Rollout, State } from './state.ts';
 import { historyEntry, move } from './transitions.ts';
@@ -46,6 +47,20 @@ export function cancel(state: State, rollout: Rollout, resource: Resource, live:
     ofVersion[unit.revision] = (ofVersion[unit.revision] ?? 0) + 1;
     counts.set(unit.version, ofVersion);
   }
+  for (const goal of state.settled.goals) if (goal.kind === 'replicas') fillUp(counts, goal);
   const settled = settleAsIs(state.settled, resource, rollout.plan, counts, live.traffic);
   return finish({ ...state, settled }, rollout, 'Canceled', now, message, resource);
+}
+
+/**
+ * The revision that was settled before makes up the rest, so that there are as many replicas as there were.
+ *
+ *   settled 5 of A; live 5 of A and 1 of B → 4 of A, 1 of B;   live 3 of A and 1 of B → 4 of A, 1 of B
+ */
+function fillUp(counts: Map<string, Record<string, number>>, { version, want }: ReplicasGoal): void {
+  const [before, ...mixed] = Object.keys(want);
+  const found = counts.get(version) ?? {};
+  if (before === undefined || mixed.length > 0) return;
+  const others = Object.entries(found).reduce((sum, [revision, n]) => sum + (revision === before ? 0 : n), 0);
+  counts.set(version, { ...found, [before]: Math.max(0, (want[before] ?? 0) - others) });
 }

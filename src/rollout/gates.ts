@@ -8,7 +8,7 @@ import type { Rollout } from './state.ts';
 const AGAIN_PASSED = 10_000;
 const AGAIN_FAILED = 5_000;
 /** So many failures in a row fail the stage. */
-export const CHECK_FAILURES = 3;
+const CHECK_FAILURES = 3;
 
 export type Verdict =
   | { kind: 'open' }

@@ -26,6 +26,7 @@ t.test('init works where git knows nobody, into an empty folder, and tells what 
   const { code, stdout } = await place.sluice('init', 'deep/config');
   t.equal(code, 0);
   t.match(stdout, /cd deep\/config\n {2}sluice run .*\n {2}sluice status --watch .*\n {2}\$EDITOR tomcat.yaml/);
+  t.match(stdout, /Git does not know you yet.*\n\n {2}git config --global user.name /);
   const config = at(home, join(home, 'deep/config'));
   t.match(await config.git('log', '--format=%ae'), 'sluice@localhost');
   t.equal(statSync(config.repo).mode & 0o055, 0o055 & ~process.umask(), 'others may enter it as they may any folder');

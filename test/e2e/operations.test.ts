@@ -98,7 +98,7 @@ t.test('pause, continue, pause, cancel, retry', async (t) => {
       outcomes(at, 'continue').find(({ outcome }) => outcome === 'refused'),
     );
     t.match(refused.message, 'rollout 4 has ended: Succeeded');
-    t.equal((await sluice(at, 'pause', 'Workload/other')).code, 1);
+    t.equal((await sluice(at, 'pause', 'Workload/other')).code, 2);
     t.equal((await sluice(at, 'pause')).code, 2);
     const before = status(at, 'Workload/web');
     git(at.repo, 'rm', '-q', '-r', 'operations');

@@ -62,6 +62,13 @@ t.test('an upgrade in steps, with predictions from history', async (t) => {
   );
 });
 
+t.test('a soak that is declared now is waited for, however short the stage was before', async (t) => {
+  const before = service('aaaaaaaaaa', canary);
+  const history = [{ stages: [{ name: '10 %', seconds: 3 }] }];
+  const change = changeOf(before, service('bbbbbbbbbb', canary), { settled: assumeSettled(before, 'c1'), history });
+  t.equal(change?.stages[1]?.predictedSeconds, 600);
+});
+
 t.test('a how-only commit acts at once; nothing declared is nothing', async (t) => {
   const before = workload('aaaaaaaaaa');
   t.match(

@@ -157,10 +157,10 @@ t.test('operations', async (t) => {
     run(w, (at) => at.units.filter((unit) => unit.revision === 'b' && unit.ready).length === 2);
     t.match(operate(w, 'cancel'), /^applied/);
     t.equal(w.state?.rollout?.phase, 'Canceled');
-    const left = revisions(w);
     w.now += 600_000;
     settleNow(w);
-    t.equal(revisions(w), left);
+    const left = 'a a b b b';
+    t.equal(revisions(w), left, 'with the one that was under way');
     kill(w, w.units[0]?.id ?? '');
     run(w, (at) => at.units.every((unit) => unit.ready));
     t.equal(revisions(w), left, 'a repair keeps the mixture');
@@ -168,6 +168,17 @@ t.test('operations', async (t) => {
     run(w, rested);
     t.match(w.state?.rollout, { cause: 'rollback' });
     t.equal(revisions(w), 'a a a a a');
+  });
+  t.test('cancel keeps as many replicas as there were', async (t) => {
+    const w = world(workload('a'), { startTime: { a: 100, b: 100 } });
+    run(w, rested);
+    commit(w, workload('b'));
+    run(w, (w) => w.units.some((unit) => unit.revision === 'b' && unit.ready));
+    t.match(operate(w, 'cancel'), /^applied/);
+    w.now += 60_000;
+    settleNow(w);
+    t.equal(w.units.length, 5);
+    t.ok(w.seen.minAvailable >= 5);
   });
   t.test('cancel lets go of what died under the new revision, so that nothing starts it again', async (t) => {
     const w = running({ exits: new Set(['b']) });
