@@ -172,6 +172,7 @@ t.test('operations', async (t) => {
   t.test('cancel keeps as many replicas as there were', async (t) => {
     const w = world(workload('a'), { startTime: { a: 100, b: 100 } });
     run(w, rested);
+    w.seen.minAvailable = Number.POSITIVE_INFINITY;
     commit(w, workload('b'));
     run(w, (w) => w.units.some((unit) => unit.revision === 'b' && unit.ready));
     t.match(operate(w, 'cancel'), /^applied/);
