@@ -8,7 +8,7 @@
  * within one run, medians of several rounds taken in turn, so that a busy machine slows both sides. A benchmark leaves no
  * process and no folder behind, throws when it could not measure, and tells what it sees on the way by `note`.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
@@ -90,6 +90,22 @@ export async function runRepeatedly(
   if (code !== 0 || wall === undefined || user === undefined || system === undefined)
     throw new Error(`${command.join(' ')} failed: ${text.slice(0, 500)}`);
   return { wallMs: (wall * 1000) / times, cpuMs: ((user + system) * 1000) / times };
+}
+
+/** The next message of a process that was forked; throws when it ends instead. */
+export function nextMessage(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const message = (value: unknown) => {
+      child.off('exit', exit);
+      resolve(value);
+    };
+    const exit = (code: number | null) => {
+      child.off('message', message);
+      reject(new Error(`${child.spawnargs.slice(1).join(' ')} ended with ${code}`));
+    };
+    child.once('message', message);
+    child.once('exit', exit);
+  });
 }
 
 /** The processor, how many of it, and the versions that matter. */

@@ -9,7 +9,7 @@ const ROUNDS = 9;
 const BEYOND_MS = 500;
 const [REPLICAS, SURGE, START_MS] = [20, 5, 1000];
 const WAVES = REPLICAS / SURGE;
-const ROLLS = 3;
+const ROLLS = 5;
 const IDEAL_FACTOR = 1.15;
 
 /** A server that is there `startMs` after its process began, whatever the machine does, and says when both happened. */
@@ -39,6 +39,8 @@ interface Told {
 interface Upgrade {
   committed: number;
   tagged: number;
+  /** The rollout by its own account, as the status has it. */
+  rolledMs: number;
   units: Told[];
 }
 
@@ -52,12 +54,13 @@ async function upgrade(at: Place, told: string, text: string, version: string, i
     await sleep(2);
   }
   const tagged = Date.now();
-  await settled(at, 'Workload/web', id);
+  const { rollout } = await settled(at, 'Workload/web', id);
   const units = readdirSync(told).map((name) => JSON.parse(readFileSync(join(told, name), 'utf8')) as Told);
   return {
     committed,
     tagged,
-    units: units.filter(({ began, ...unit }) => unit.version === version && began > committed - 50),
+    rolledMs: Date.parse(rollout.finishedAt) - Date.parse(rollout.startedAt),
+    units: units.filter((unit) => unit.version === version && unit.began > committed - 50),
   };
 }
 
@@ -83,20 +86,21 @@ async function rounds(count: number, replicas: number, startMs: number, more: st
   }
 }
 
+const ownStart = ({ began, listening }: Told): number => listening - began;
+
 export async function bench(): Promise<Figure[]> {
   const single = await rounds(ROUNDS, 1, 0, '');
   const toStart = single.map(({ committed, units }) => Math.min(...units.map(({ began }) => began)) - committed);
   const beyond = single.map(({ committed, tagged, units }) => {
-    const own = Math.max(...units.map(({ began, listening }) => listening - began));
-    return tagged - committed - own;
+    return tagged - committed - Math.max(...units.map(ownStart));
   });
   note(`commit to process: ${toStart.map((ms) => ms.toFixed(0)).join(', ')} ms`);
   note(`commit to tag beyond the process's own start: ${beyond.map((ms) => ms.toFixed(0)).join(', ')} ms`);
   const surge = `  strategy: {rollingUpdate: {maxSurge: ${SURGE}, maxUnavailable: 0}}\n`;
   const rolls = await rounds(ROLLS, REPLICAS, START_MS, surge);
-  const took = rolls.map(({ committed, tagged }) => tagged - committed);
-  note(`${REPLICAS} replicas: ${took.join(', ')} ms`);
-  const factor = median(took) / (WAVES * START_MS);
+  for (const { committed, tagged, rolledMs } of rolls)
+    note(`${REPLICAS} replicas: rolled in ${rolledMs} ms, ${tagged - committed} ms from commit to tag`);
+  const factor = median(rolls.map(({ rolledMs, units }) => rolledMs / (WAVES * median(units.map(ownStart)))));
   return [
     {
       work: 'commit in a local repository to the first process started',
@@ -111,9 +115,9 @@ export async function bench(): Promise<Figure[]> {
       held: median(beyond) <= BEYOND_MS,
     },
     {
-      work: `rolling upgrade of ${REPLICAS} replicas that take ${START_MS / 1000} s to start, surge ${SURGE}, commit to tag`,
-      reach: `at most ${IDEAL_FACTOR} × ${WAVES} waves × ${START_MS / 1000} s`,
-      seen: `${factor.toFixed(2)} × (${(median(took) / 1000).toFixed(2)} s)`,
+      work: `rolling upgrade of ${REPLICAS} replicas that take ${START_MS / 1000} s to start, surge ${SURGE}`,
+      reach: `at most ${IDEAL_FACTOR} × the ideal, ${WAVES} waves × the start time`,
+      seen: `${factor.toFixed(2)} × (${(median(rolls.map(({ rolledMs }) => rolledMs)) / 1000).toFixed(2)} s)`,
       held: factor <= IDEAL_FACTOR,
     },
   ];

@@ -1,8 +1,9 @@
 /** The smart HTTP server of the tests in a process of its own, so that its work is not counted as ours. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { serveHttp } from '../../test/support/git-servers.ts';
+import { nextMessage } from '../harness.ts';
 
 export interface GitServer {
   url: string;
@@ -16,12 +17,12 @@ const SELF = fileURLToPath(import.meta.url);
 /** Serves every repository below `root` at `<url>/<name>`. */
 export async function startGitServer(root: string): Promise<GitServer> {
   const child = fork(SELF, [root]);
-  const url = await answer(child);
+  const url = await nextMessage(child);
   return {
     url: String(url),
     async requests() {
       child.send('requests');
-      return Number(await answer(child));
+      return Number(await nextMessage(child));
     },
     async close() {
       const ended = once(child, 'exit');
@@ -29,16 +30,6 @@ export async function startGitServer(root: string): Promise<GitServer> {
       await ended;
     },
   };
-}
-
-async function answer(child: ChildProcess): Promise<unknown> {
-  const [message] = await Promise.race([
-    once(child, 'message'),
-    once(child, 'exit').then(([code]) => {
-      throw new Error(`the git server ended with ${code}`);
-    }),
-  ]);
-  return message;
 }
 
 if (process.argv[1] === SELF) {

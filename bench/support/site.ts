@@ -23,7 +23,7 @@ const warn: Log = (level, message) => {
   if (level === 'warn' || level === 'error') process.stderr.write(`  ${level}: ${message}\n`);
 };
 
-export const operatorOptions = (repo: string, folder: string): OperatorOptions => ({
+const operatorOptions = (repo: string, folder: string): OperatorOptions => ({
   repo,
   path: '',
   intervalMs: 3_600_000,

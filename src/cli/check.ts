@@ -92,7 +92,7 @@ async function precheckTarget(
         images: openImages(dataDir, { materialize: writesNothing }, images.startsWith('/') ? images : undefined),
         secrets: secretsFrom(secretsDir),
       },
-      router: { observe: () => router.call('observe', null), address: () => router.health },
+      router: { answers: async () => void (await router.call('health', null)), address: () => router.health },
       spec,
       runnable,
     });

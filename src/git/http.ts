@@ -1,6 +1,6 @@
 /** One HTTP client for a remote: credentials, proxies, timeouts, and errors for people. */
 import { readFileSync } from 'node:fs';
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Address } from './address.ts';
 import { GitError, httpError } from './errors.ts';
 
@@ -40,18 +40,24 @@ const UNREACHABLE: Record<string, string> = {
 };
 
 export function openHttp(address: Address & { kind: 'http' }): HttpRemote {
-  const agent = new EnvHttpProxyAgent({
+  const agentOptions = {
     headersTimeout: SILENCE_MS,
     bodyTimeout: SILENCE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
     connect: { timeout: CONNECT_MS, ...authorities() },
-  });
+  };
+  // Loaded with the first remote: a repository on this machine needs no HTTP.
+  const opening = import('undici').then(({ EnvHttpProxyAgent, request }) => ({
+    request,
+    agent: new EnvHttpProxyAgent(agentOptions),
+  }));
   const authorization = authorizationOf(address);
   return {
     url: address.url,
     display: address.display,
     async ask(method, path, { headers, body, signal, timeoutMs = ASK_MS }) {
+      const { request, agent } = await opening;
       const deadline = within(timeoutMs, signal);
       try {
         const response = await request(`${address.url}/${path}`, {
@@ -70,7 +76,7 @@ export function openHttp(address: Address & { kind: 'http' }): HttpRemote {
         deadline.clear();
       }
     },
-    close: () => agent.destroy(),
+    close: async () => (await opening).agent.destroy(),
   };
 }
 

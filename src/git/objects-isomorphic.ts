@@ -1,7 +1,7 @@
 /** Objects through isomorphic-git, where there is no `git` program. */
 import fs from 'node:fs';
-import git from 'isomorphic-git';
 import { GitError } from './errors.ts';
+import { isomorphicGit } from './isomorphic.ts';
 import type { ObjectType } from './object-format.ts';
 import { type ObjectStore, openObjects } from './objects.ts';
 
@@ -10,6 +10,7 @@ export function openIsomorphicObjects(gitdir: string): ObjectStore {
   const cache = {};
   return openObjects(gitdir, {
     async read(oid) {
+      const git = await isomorphicGit();
       try {
         const { type, object } = await git.readObject({ fs, gitdir, oid, cache, format: 'content' });
         return { type: type as ObjectType, content: Buffer.from(object as Uint8Array) };

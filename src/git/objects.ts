@@ -33,7 +33,7 @@ export interface ObjectStore extends Objects {
 }
 
 /** Entries of trees, over all cached trees: some 150 bytes each. */
-const TREE_CACHE_ENTRIES = 150_000;
+const TREE_CACHE_ENTRIES = 50_000;
 const COMMIT_CACHE = 5_000;
 
 export function openObjects(gitdir: string, reader: ObjectReader): ObjectStore {

@@ -5,8 +5,8 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { deflate } from 'node:zlib';
-import git from 'isomorphic-git';
 import type { Oid } from '../manifest/resource.ts';
+import { isomorphicGit } from './isomorphic.ts';
 import { parseCommit, parseTree, type RawObject, taggedObject } from './object-format.ts';
 import type { ObjectStore } from './objects.ts';
 import { brokenOff } from './pkt-line.ts';
@@ -86,6 +86,7 @@ export async function storePack(gitdir: string, pack: Buffer, where: string): Pr
   const workshop = await mkdtemp(join(gitdir, 'tmp-pack-'));
   try {
     await writeFile(join(workshop, 'new.pack'), pack, { flush: true });
+    const git = await isomorphicGit();
     const { oids } = await git.indexPack({ fs, dir: workshop, gitdir, filepath: 'new.pack', cache: {} });
     if (oids.length !== count) throw brokenOff(where);
     await rename(join(workshop, 'new.pack'), join(directory, `pack-${checksum}.pack`));

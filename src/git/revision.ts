@@ -1,8 +1,8 @@
 /** What a person calls a commit (a branch, a tag, an id, `main~2`), as its id. */
 import fs from 'node:fs';
-import git from 'isomorphic-git';
 import type { Oid } from '../manifest/resource.ts';
 import { GitError } from './errors.ts';
+import { isomorphicGit } from './isomorphic.ts';
 import { findLocalRepository } from './local-repository.ts';
 import { taggedObject } from './object-format.ts';
 import type { ObjectStore } from './objects.ts';
@@ -74,6 +74,7 @@ function countSteps(steps: string): number {
 }
 
 async function named(gitdir: string, name: string): Promise<Oid> {
+  const git = await isomorphicGit();
   try {
     if (/^[0-9a-f]{4,40}$/.test(name)) return await git.expandOid({ fs, gitdir, oid: name });
   } catch {

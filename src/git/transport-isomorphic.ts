@@ -1,10 +1,11 @@
 /** HTTP(S) in process: one request for a poll, two for a fetch, one for a push of any number of refs. */
 import fs from 'node:fs';
-import git, { type GitHttpRequest } from 'isomorphic-git';
+import type { GitHttpRequest } from 'isomorphic-git';
 import type { Oid } from '../manifest/resource.ts';
 import type { Address } from './address.ts';
 import { GitError } from './errors.ts';
 import { type HttpRemote, openHttp } from './http.ts';
+import { isomorphicGit } from './isomorphic.ts';
 import type { ObjectStore } from './objects.ts';
 import { formatPack, storePack, unsentObjects } from './pack.ts';
 import { listRefs, readRef } from './refs.ts';
@@ -119,6 +120,7 @@ async function fetchVersion1(
   ref: string,
   signal: AbortSignal,
 ): Promise<Oid | undefined> {
+  const git = await isomorphicGit();
   const { fetchHead } = await git.fetch({
     fs,
     gitdir,

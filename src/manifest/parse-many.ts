@@ -1,4 +1,4 @@
-/** Many files at once, off the main thread where that pays. */
+/** Many files, off the main thread where that pays. */
 import { parseFile } from './parse.ts';
 import type { ParsedFile } from './parsed.ts';
 
@@ -7,20 +7,48 @@ const WORTH_THREADS = 800;
 const THREADS = 2;
 const BATCH = 250;
 
-/** The results in the order of `contents`. Threads are there only while it runs. */
-export async function parseMany(contents: readonly (string | Uint8Array)[]): Promise<ParsedFile[]> {
-  if (contents.length < WORTH_THREADS) return contents.map(parseFile);
+export type Content = string | Uint8Array;
+
+export interface ParseManyOptions {
+  /** How many files there will be. */
+  count: number;
+  /** Hands each file over as soon as it is read: parsing begins meanwhile. */
+  read(take: (key: string, content: Content) => void): Promise<void>;
+  /** In any order. `json` is what was parsed as JSON, for whoever keeps it. */
+  each(key: string, parsed: ParsedFile, json: string): void;
+}
+
+/** Threads are there only while it runs. */
+export async function parseMany({ count, read, each }: ParseManyOptions): Promise<void> {
+  if (count < WORTH_THREADS) {
+    await read((key, content) => {
+      const parsed = parseFile(content);
+      each(key, parsed, JSON.stringify(parsed));
+    });
+    return;
+  }
   const { Piscina } = await import('piscina');
-  const pool = new Piscina({
-    filename: new URL('./parse-worker.js', import.meta.url).href,
-    minThreads: THREADS,
-    maxThreads: THREADS,
-  });
+  const filename = new URL('./parse-worker.js', import.meta.url).href;
+  const pool = new Piscina({ filename, minThreads: THREADS, maxThreads: THREADS });
+  const running: Promise<void>[] = [];
+  let batch: [string, Content][] = [];
+  const send = () => {
+    const sent = batch;
+    batch = [];
+    const parsing = pool.run(sent.map(([, content]) => content)).then((lines: string) => {
+      for (const [index, json] of lines.split('\n').entries()) each(sent[index]?.[0] ?? '', JSON.parse(json), json);
+    });
+    // What fails is thrown below, when all has ended.
+    parsing.catch(() => {});
+    running.push(parsing);
+  };
   try {
-    const batches: (string | Uint8Array)[][] = [];
-    for (let from = 0; from < contents.length; from += BATCH) batches.push(contents.slice(from, from + BATCH));
-    const texts: string[] = await Promise.all(batches.map((batch) => pool.run(batch)));
-    return texts.flatMap((text): ParsedFile[] => JSON.parse(text));
+    await read((key, content) => {
+      batch.push([key, content]);
+      if (batch.length === BATCH) send();
+    });
+    if (batch.length > 0) send();
+    await Promise.all(running);
   } finally {
     await pool.destroy();
   }

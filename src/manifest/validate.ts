@@ -23,6 +23,8 @@ function validator(name: SchemaName): ValidateFunction {
     strictRequired: false,
     useDefaults: true,
     verbose: true,
+    // Twice as quick to compile, and no slower to run.
+    code: { optimize: false },
   }).addVocabulary(['patternErrorMessage']);
   let validate = validators.get(name);
   if (validate === undefined) {

@@ -9,6 +9,7 @@ import { health } from '../status/health.ts';
 import { StaleEpoch } from '../target/ports.ts';
 import { type Controller, createController, type StateChange } from './controller.ts';
 import { type KnownResource, type Told, tell } from './declarations.ts';
+import { releaseLater } from './memory.ts';
 import type { OperatorOptions, Outcome } from './options.ts';
 import { createPublisher } from './publisher.ts';
 import { createAnswerer } from './questions.ts';
@@ -105,6 +106,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     await recall(site, declared, known);
     const commitOf = await site.commitsOf(declared, known);
     const next = tell(declared, known, commitOf);
+    if (head === undefined) void releaseLater();
     head = { commit, at: Date.now() };
     for (const [id, say] of next) {
       told.set(id, say);
@@ -153,6 +155,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     clearInterval(pausedPoll);
     controller.stop();
     await publisher.flush().catch(() => undefined);
+    publisher.close();
     stopping.abort();
     await feed?.close();
     await site.close();

@@ -44,6 +44,8 @@ export interface Publisher {
   touch(): void;
   /** Resolves when nothing is left to write, or the remote does not take it. */
   flush(): Promise<void>;
+  /** What could not be pushed is not tried again. */
+  close(): void;
 }
 
 interface Waiter {
@@ -62,6 +64,7 @@ export function createPublisher(ports: PublisherPorts): Publisher {
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
+  let closed = false;
 
   const gather = (publication: Publication) => {
     gathered.set(publication.id, merged(gathered.get(publication.id), publication));
@@ -69,7 +72,7 @@ export function createPublisher(ports: PublisherPorts): Publisher {
   };
 
   function schedule(): void {
-    if (running !== undefined) return;
+    if (closed || running !== undefined) return;
     if (waiters.length > 0) {
       start();
       return;
@@ -133,6 +136,10 @@ export function createPublisher(ports: PublisherPorts): Publisher {
         await running;
         if (failures > 0) return;
       }
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
     },
   };
 }

@@ -59,7 +59,8 @@ export async function openStatusRemote(
   const git = openPublisher(clone);
   let known = reachable ? await listRefs() : undefined;
   const tip = reachable ? await git.reread(STATUS_REF, signal) : await git.recall(STATUS_REF);
-  let { store, branch } = await StatusStore.open(objects, tip);
+  const opened = await StatusStore.open(objects, tip);
+  let store = opened.store;
 
   async function listRefs(): Promise<RefIndex> {
     return createRefIndex(await transport.refs([TAG_PREFIX, KEEP_PREFIX, 'refs/heads/sluice/revert/'], signal));
@@ -127,14 +128,14 @@ export async function openStatusRemote(
       }
       known = await listRefs();
       const now = await git.reread(STATUS_REF, signal);
-      ({ store, branch } = await StatusStore.open(objects, now));
+      ({ store } = await StatusStore.open(objects, now));
       const what = now === undefined ? 'was deleted' : `holds commit ${now.slice(0, 10)}`;
       const message = `sluice/status ${what}, which this operator did not write; look at it, then sluice continue`;
       return { kind: 'tampered', message };
     },
     highestTag: (id) => Math.max(0, ...(known ?? NO_REFS).tags(id)),
   };
-  return { remote, branch };
+  return { remote, branch: opened.branch };
 }
 
 function documentOf({ id, live, told }: StateChange, next: State) {

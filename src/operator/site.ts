@@ -46,16 +46,11 @@ export async function openSite(
   hooks: { changed(id: ResourceId): void; head(): Oid | undefined },
 ): Promise<Site> {
   const { log } = options;
-  const clone = await openClone({ stateDir: options.stateDir, repo: options.repo });
-  const { branch, epoch, reachable } = await begin(clone, options, signal);
-  log('debug', `holds epoch ${epoch}`);
-  const parses = await openKeptParses(join(options.stateDir, 'parses'));
-  const snapshots = createSnapshots(clone.objects, options.path, parses);
-  const { remote, branch: status } = await openStatusRemote({
-    ...{ clone, reachable, epoch, author: AUTHOR, log, signal },
-    head: hooks.head,
-    resourceAt: snapshots.resourceAt,
-  });
+  const { clone, branch, epoch, snapshots, remote, status } = await openRepository(options, signal, hooks.head).catch(
+    (error: unknown) => {
+      throw unwritable(error, options.stateDir);
+    },
+  );
   const router = await openRouter({ dataDir: options.dataDir, listen: options.router });
   const targets = createTargets({
     dataDir: options.dataDir,
@@ -94,6 +89,33 @@ export async function openSite(
       await clone.close();
     },
   };
+}
+
+/** The config repository as it is worked with: all that is written for it lies in the state folder. */
+async function openRepository(options: OperatorOptions, signal: AbortSignal, head: () => Oid | undefined) {
+  const { log, stateDir } = options;
+  const clone = await openClone({ stateDir, repo: options.repo });
+  const { branch, epoch, reachable } = await begin(clone, options, signal);
+  log('debug', `holds epoch ${epoch}`);
+  const parses = await openKeptParses(join(stateDir, 'parses'));
+  const snapshots = createSnapshots(clone.objects, options.path, parses);
+  const { remote, branch: status } = await openStatusRemote({
+    ...{ clone, reachable, epoch, author: AUTHOR, log, signal },
+    ...{ head, resourceAt: snapshots.resourceAt },
+  });
+  return { clone, branch, epoch, snapshots, remote, status };
+}
+
+const UNWRITABLE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']);
+
+/** The system names no file when the disk is full. */
+function unwritable(error: unknown, stateDir: string): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!UNWRITABLE.has(code ?? '')) return error;
+  return new Error(
+    `the state folder ${stateDir} cannot be written (${message}); free space on its disk, or correct --state-dir or its permissions`,
+    { cause: error },
+  );
 }
 
 const PASSING = new Set(['unreachable', 'timeout', 'busy', 'server', 'bad-answer']);

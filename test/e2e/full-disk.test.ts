@@ -80,17 +80,19 @@ t.test('a full disk is told, what runs serves on, and the upgrade goes on when t
   await until('it is told', () => logged(running).find((line) => /ENOSPC|[Nn]o space left/.test(line)));
   t.same(alive(at, 'Workload/web'), before, 'nothing was stopped');
 
-  await t.test('an operator that starts on the full disk does no harm either', async (t) => {
+  await t.test('an operator that starts on the full disk says so, ends, and does no harm', async (t) => {
     running.process.kill('SIGKILL');
     await running.exit;
     running = operator(there);
-    await until('it is told', () => /ENOSPC|[Nn]o space left/.test(running.output()));
+    t.equal(await running.exit, 1);
+    t.match(running.output(), `the state folder ${there.state}`);
+    t.match(running.output(), /no space left.*free space on its disk/);
     t.same(alive(at, 'Workload/web'), before);
     t.same(await get(at, 'web.localhost'), { status: 200, body: '7' });
   });
 
   disk.free();
-  if (running.process.exitCode !== null) running = operator(there);
+  running = operator(there);
   await settled(at, 'Workload/web', 2, 60).catch((error: Error) => {
     throw new Error(`${error.message}\n${logged(running).slice(-20).join('\n')}`);
   });

@@ -364,10 +364,27 @@ t.test('no value in any place of a manifest makes it throw', async () => {
   fc.assert(property, { numRuns: 1000 });
 });
 
-t.test('many files give in threads what they give one by one, in their order', { timeout: 60_000 }, async (t) => {
-  const texts = Array.from({ length: 1000 }, (_, index) =>
-    index % 10 === 0 ? `kind: [${index}` : MINIMAL('Workload', `web-${index}`),
+t.test('many files give in threads what they give one by one', { timeout: 60_000 }, async (t) => {
+  const texts = new Map(
+    Array.from({ length: 1000 }, (_, index) => [
+      `${index}`,
+      index % 10 === 0 ? `kind: [${index}` : MINIMAL('Workload', `web-${index}`),
+    ]),
   );
-  t.strictSame(await parseMany(texts), texts.map(parseFile));
-  t.strictSame(await parseMany(texts.slice(0, 5)), texts.slice(0, 5).map(parseFile));
+  for (const count of [5, 1000]) {
+    const some = new Map([...texts].slice(0, count));
+    const found = new Map<string, unknown>();
+    await parseMany({
+      count,
+      async read(take) {
+        for (const [key, text] of some) take(key, text);
+      },
+      each(key, parsed, json) {
+        t.strictSame(JSON.parse(json), parsed);
+        found.set(key, parsed);
+      },
+    });
+    t.equal(found.size, count);
+    for (const [key, text] of some) t.strictSame(found.get(key), parseFile(text));
+  }
 });

@@ -82,6 +82,18 @@ t.test('a push that fails rejects what was first and keeps what was gathered', a
   t.same(pushes.at(-1)?.documents, { 'Workload/a': 'gathered' }, 'the decision that was not durable is not told');
 });
 
+t.test('what could not be pushed at the end keeps no process alive', async (t) => {
+  const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+  const before = timers();
+  const { state, publisher } = remote();
+  state.down = true;
+  publisher.gather(publication('a', 'last'));
+  await publisher.flush();
+  t.equal(timers(), before + 1, 'it would be tried again');
+  publisher.close();
+  t.equal(timers(), before);
+});
+
 t.test('touch writes the head even when no resource changed', async (t) => {
   const { pushes, publisher } = remote();
   publisher.touch();

@@ -132,7 +132,8 @@ async function terminate(host: Host, unit: Unit, { hooks }: { hooks: boolean }):
   signal.throwIfAborted();
   look();
   for (const mark of unit.containers.flatMap(markOf)) sendSignal(mark, 'SIGTERM');
-  for (let wait = 5; unit.containers.some(runs) && performance.now() < deadline; wait = Math.min(wait * 2, 50)) {
+  // Often at first: most end within some milliseconds, and a rolling upgrade waits for each.
+  for (let wait = 2; unit.containers.some(runs) && performance.now() < deadline; wait = Math.min(wait * 1.3, 50)) {
     await sleep(wait, undefined, { signal });
   }
   for (let wait = 5; ; wait = Math.min(wait * 2, 1000)) {

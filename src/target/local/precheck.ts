@@ -18,7 +18,7 @@ import { identityOf } from './user.ts';
 
 export interface Asked {
   host: Pick<Host, 'dataDir' | 'user' | 'groups' | 'secrets'> & { images: Pick<Host['images'], 'look'> };
-  router: Pick<RouterClient, 'observe' | 'address'>;
+  router: Pick<RouterClient, 'answers' | 'address'>;
   spec: Spec;
   runnable: Runnable;
 }
@@ -215,7 +215,7 @@ async function router({ router: client }: Asked): Promise<PrecheckResult[]> {
     setTimeout(() => reject(new Error('no answer within 5 s')), 5000).unref();
   });
   try {
-    await Promise.race([client.observe(), timeout]);
+    await Promise.race([client.answers(), timeout]);
     const { host, port } = client.address();
     return [pass('router', `answers at ${host}:${port}`)];
   } catch (error) {

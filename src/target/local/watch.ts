@@ -81,9 +81,9 @@ async function watchLived(host: Host, unit: Unit, running: Running): Promise<voi
   judge(host, unit);
 }
 
-/** Soon after the start often, later seldom: so a start is noticed within 2.5 % of the time that it took. */
-function soon(since: number, least = 15): number {
-  return Math.min(1000, Math.max(least, (performance.now() - since) * 0.025));
+/** Soon after the start often, later seldom: so a start is noticed within 1.5 % of the time that it took. */
+function soon(since: number, least = 10): number {
+  return Math.min(1000, Math.max(least, (performance.now() - since) * 0.015));
 }
 
 /** Looks until the main port is held by a socket of the container's own. */

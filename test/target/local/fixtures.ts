@@ -66,6 +66,7 @@ export function fakeRouter(): FakeRouter {
       if (copy === undefined) delete config.routes[resource];
       else config.routes[resource] = copy;
     },
+    answers: async () => {},
     observe: async () => structuredClone(config),
     stats: async () => ({ versions: {}, active: { ...fake.active } }),
     close: async () => {},

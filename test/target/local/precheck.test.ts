@@ -117,7 +117,7 @@ t.test('limits that cannot be set and a user that cannot be taken are told', asy
 t.test('a router that does not answer and a data folder that is gone', async (t) => {
   const here = place(t);
   const driver = await here.open();
-  here.router.observe = async () => {
+  here.router.answers = async () => {
     throw new Error('away');
   };
   rmSync(here.dataDir, { recursive: true });

@@ -50,7 +50,7 @@ t.test('what never listens, exits at once, cannot be started or has its port tak
   here.image('sleeper:1', SLEEPER, SLEEPS);
   here.image('broken:1', { 'server.js': "require('./not-there')" });
   here.image('failing:1', { 'server.js': "console.error('first'); console.error('second'); process.exit(7)" });
-  here.image('signal:1', { 'server.js': "process.kill(process.pid, 'SIGABRT')" });
+  here.image('signal:1', { 'server.js': "process.kill(process.pid, 'SIGABRT'); setInterval(() => {}, 1000)" });
   here.image('odd:1', {}, 'command: [no-such-program]\n');
   const driver = await here.open();
   const of = (image: string, fields: Partial<Container> = {}) =>

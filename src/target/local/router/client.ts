@@ -9,6 +9,8 @@ import { type Call, type Calls, type Connection, dial, RouterError } from './wir
 export interface RouterClient {
   /** On disk and in force when it resolves. What is set at once goes in one write; of one resource the last counts. */
   set(resource: ResourceId, route: Route | undefined): Promise<void>;
+  /** Returns when the router has answered: cheap, however much it routes. */
+  answers(): Promise<void>;
   /** What the router routes now. */
   observe(): Promise<RouterConfig>;
   stats(): Promise<RouterStats>;
@@ -24,6 +26,9 @@ export async function openRouter({ dataDir, listen }: { dataDir: string; listen:
   const set = batched((changes) => link.call('change', changes));
   return {
     set: (resource, route) => set(resource, route ?? null),
+    async answers() {
+      await link.call('health', null);
+    },
     observe: () => link.call('observe', null),
     stats: () => link.call('stats', null),
     address: link.address,

@@ -1,0 +1,195 @@
+/**
+ * Requests under steady load while a workload and a service are upgraded and reverted, the operator killed -9 in the middle of every
+ * second rollout. The load comes from a process of its own, at a constant rate, over kept connections; half of the requests
+ * carry a body and may not be sent twice. A request counts for the time in which it was sent.
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Pool } from 'undici';
+import {
+  clean,
+  commit,
+  git,
+  image,
+  operator,
+  type Place,
+  place,
+  type Running,
+  service,
+  settled,
+  status,
+  workload,
+} from '../test/e2e/support.ts';
+import { type Figure, note, percentile } from './harness.ts';
+
+const PAIRS = 10;
+const AT_LEAST = 100_000;
+/** Requests a second, over both hosts: well below what two cores can do beside the processes that start. */
+const RATE = 1500;
+const TICK_MS = 5;
+const CONNECTIONS = 32;
+const TIMEOUT_MS = 10_000;
+const QUIET_MS = 20_000;
+const FACTOR = 2;
+const HOSTS = ['web.localhost', 'shop.localhost'];
+const BODY = 'x'.repeat(2000);
+
+type Phase = 'quiet' | 'busy';
+interface Tally {
+  sent: number;
+  times: number[];
+  lost: string[];
+}
+type Tallies = Record<Phase, Tally>;
+
+/** The child: sends at the rate, whatever the answers take, until it is told to report. */
+async function load(port: number): Promise<void> {
+  const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, headersTimeout: TIMEOUT_MS });
+  const tallies: Tallies = { quiet: { sent: 0, times: [], lost: [] }, busy: { sent: 0, times: [], lost: [] } };
+  let phase: Phase = 'quiet';
+  let going = true;
+  process.on('message', (message) => {
+    if (message === 'report') going = false;
+    else phase = message as Phase;
+  });
+  process.once('disconnect', () => process.exit());
+  const underWay = new Set<Promise<void>>();
+  const began = performance.now();
+  for (let sent = 0; going; await sleep(TICK_MS)) {
+    const due = Math.floor(((performance.now() - began) * RATE) / 1000);
+    for (; sent < due; sent++) {
+      const request = ask(pool, sent, tallies[phase]).finally(() => underWay.delete(request));
+      underWay.add(request);
+    }
+  }
+  await Promise.all(underWay);
+  await pool.close();
+  process.send?.(tallies, () => process.exit());
+}
+
+async function ask(pool: Pool, number: number, tally: Tally): Promise<void> {
+  const host = HOSTS[number % HOSTS.length] ?? '';
+  const withBody = number % 4 >= 2;
+  const before = performance.now();
+  tally.sent++;
+  try {
+    const answer = await pool.request({
+      path: `/${number}`,
+      method: withBody ? 'POST' : 'GET',
+      headers: { host },
+      ...(withBody && { body: BODY }),
+      bodyTimeout: TIMEOUT_MS,
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200 || !/^[78]$/.test(text))
+      tally.lost.push(`${answer.statusCode} ${text.slice(0, 100)}`);
+  } catch (error) {
+    tally.lost.push((error as Error).message);
+  }
+  tally.times.push(performance.now() - before);
+}
+
+interface Load {
+  say(phase: Phase): void;
+  report(): Promise<Tallies>;
+  end(): void;
+}
+
+function startLoad(port: number): Load {
+  const child = fork(fileURLToPath(import.meta.url), ['load', String(port)], { execArgv: [] });
+  return {
+    say: (phase) => void child.send(phase),
+    async report() {
+      child.send('report');
+      const [tallies] = await once(child, 'message', { signal: AbortSignal.timeout(60_000) });
+      return tallies as Tallies;
+    },
+    end: () => void child.kill('SIGKILL'),
+  };
+}
+
+const STEPS = '  replicas: 2\n  traffic: {steps: [{percent: 20, soak: 1s}, {percent: 100}]}\n';
+const texts = (tag: string) => ({
+  'web.yaml': workload('web', `hello:${tag}`, 3),
+  'shop.yaml': service('shop', `hello:${tag}`, STEPS),
+});
+const RESOURCES = ['Workload/web', 'Service/shop'];
+
+/** A commit or its revert, to both tags; the operator may be killed -9 on the way, and is started again at once. */
+async function roll(at: Place, running: Running, id: number, kill: boolean): Promise<Running> {
+  if (id % 2 === 0) commit(at, texts('8'), `upgrade ${id}`);
+  else git(at.repo, 'revert', '--no-edit', 'HEAD');
+  let now = running;
+  if (kill) {
+    // Begun, and not to be over soon; each time a little later.
+    const begun = () => RESOURCES.every((resource) => status(at, resource)?.rollout?.id === id);
+    for (let waited = 0; !begun(); waited += 10) {
+      if (waited > 30_000) throw new Error(`rollout ${id} does not begin:\n${running.output().slice(-2000)}`);
+      await sleep(10);
+    }
+    await sleep(40 * (id % 10));
+    running.process.kill('SIGKILL');
+    await running.exit;
+    now = operator(at);
+  }
+  for (const resource of RESOURCES) await settled(at, resource, id, 60);
+  return now;
+}
+
+async function measure(at: Place): Promise<Tallies> {
+  let running = operator(at);
+  let traffic: Load | undefined;
+  try {
+    for (const resource of RESOURCES) await settled(at, resource, 1, 60);
+    traffic = startLoad(at.port);
+    await sleep(QUIET_MS);
+    traffic.say('busy');
+    const began = performance.now();
+    const sent = () => ((performance.now() - began) * RATE) / 1000;
+    let rollouts = 0;
+    // As often as it takes: the load is steady, so the time says how many were sent.
+    while (rollouts < 2 * PAIRS || sent() < AT_LEAST * 1.02) {
+      const id = rollouts + 2;
+      running = await roll(at, running, id, rollouts % 4 < 2);
+      rollouts++;
+      if (rollouts % 4 === 0) note(`${rollouts} rollouts, ${sent().toFixed(0)} requests`);
+    }
+    // The quiet time is the time around, not only before.
+    traffic.say('quiet');
+    await sleep(QUIET_MS);
+    return await traffic.report();
+  } finally {
+    traffic?.end();
+    await clean(at, running);
+  }
+}
+
+export async function bench(): Promise<Figure[]> {
+  const images = { ...image('hello', '7'), ...image('hello', '8') };
+  const at = await place({ ...texts('7'), ...images });
+  const { quiet, busy } = await measure(at);
+  const lost = [...quiet.lost, ...busy.lost];
+  for (const text of new Set(lost)) note(`lost: ${text}`);
+  const [calm, under] = [percentile(quiet.times, 0.99), percentile(busy.times, 0.99)];
+  note(`quiet: ${quiet.sent} requests, p50 ${percentile(quiet.times, 0.5).toFixed(2)} ms, p99 ${calm.toFixed(2)} ms`);
+  note(`rolling: ${busy.sent} requests, p50 ${percentile(busy.times, 0.5).toFixed(2)} ms, p99 ${under.toFixed(2)} ms`);
+  const work = `at least ${PAIRS} upgrades and ${PAIRS} reverts of a workload and a service at ${RATE} requests a second, operator killed -9 during half`;
+  return [
+    {
+      work: `requests lost over ${work}`,
+      reach: `0 of at least ${AT_LEAST.toLocaleString('en')}`,
+      seen: `${lost.length} of ${busy.sent.toLocaleString('en')}`,
+      held: lost.length === 0 && busy.sent >= AT_LEAST,
+    },
+    {
+      work: 'p99 of the same requests',
+      reach: `at most ${FACTOR} × the quiet p99`,
+      seen: `${(under / calm).toFixed(2)} × (${under.toFixed(1)} ms to ${calm.toFixed(1)} ms)`,
+      held: under <= FACTOR * calm,
+    },
+  ];
+}
+
+if (process.argv[2] === 'load') await load(Number(process.argv[3]));
