@@ -1,7 +1,7 @@
 /**
  * The operator as people start it, with 10,000 manifests in a local repository: a first one settles everything, a second one then has
- * nothing to do; what that one keeps in memory and takes of a core. Nothing runs beside it: the Workloads and Services are declared
- * with `replicas: 0`, among ConfigMaps.
+ * nothing to do; what that one keeps in memory and takes of a core. Nothing runs beside it: Workloads are declared with
+ * `replicas: 0`, among ConfigMaps.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -14,7 +14,8 @@ export const manifestPath = (index: number): string => `apps/team-${Math.floor(i
 /** Some 1.5 KB; `edition` is what another commit changes. */
 export function manifest(index: number, edition = 1, { replicas = 2 }: ManifestOptions = {}): string {
   if (index % 10 === 0) return configMap(index, edition);
-  return index % 10 === 1 ? service(index, edition, replicas) : workload(index, edition, replicas);
+  // A Service without replicas never gets its traffic.
+  return index % 10 === 1 && replicas > 0 ? service(index, edition, replicas) : workload(index, edition, replicas);
 }
 
 /** A bare repository with one commit on `main` of so many manifests and the image that they name. */
