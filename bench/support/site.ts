@@ -41,15 +41,18 @@ export async function openDeclarations(repo: string, folder: string): Promise<De
   let head: Oid | undefined;
   const site = await openSite(operatorOptions(repo, folder), stopping.signal, { changed() {}, head: () => head });
   const known = new Map<ResourceId, KnownResource>();
+  let said = new Map<ResourceId, Told>();
   const arrived: Map<ResourceId, Told>[] = [];
   let waiting: ((told: Map<ResourceId, Told>) => void) | undefined;
 
   async function follow(commit: Oid): Promise<void> {
     const declared = await site.snapshots.load(commit);
     await site.targets.declare(declared.targets);
-    const told = tell(declared, known, await site.commitsOf(declared, known));
+    const told = tell(declared, known, await site.commitsOf(declared, known), said);
     head = commit;
-    for (const [id, { commit: from, declaration }] of told) {
+    for (const [id, say] of told) {
+      if (said.get(id) === say) continue;
+      const { commit: from, declaration } = say;
       const resource = declaration?.resource;
       if (resource !== undefined)
         known.set(id, {
@@ -60,6 +63,7 @@ export async function openDeclarations(repo: string, folder: string): Promise<De
           commit: from,
         });
     }
+    said = told;
     if (waiting === undefined) arrived.push(told);
     else waiting(told);
     waiting = undefined;

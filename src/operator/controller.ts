@@ -322,6 +322,7 @@ export function createController(ports: ControllerPorts): Controller {
     declare(told) {
       for (const [id, say] of told) {
         const tracked = track(id);
+        if (tracked.told === say && tracked.state !== undefined) continue;
         if (sameTold(tracked.told, say) && tracked.state !== undefined) continue;
         tracked.told = say;
         touch(id);

@@ -27,15 +27,22 @@ export interface Told {
 
 /**
  * `commitOf`: the newest commit that changed the inputs of a resource; `deletedBy`: the one that deleted it.
+ * What is as it was told `before` is the same object as there.
  * More than half of what was there, or the last of a kind, is only deleted when an operation names the commit.
  */
 export function tell(
   declared: Declared,
   known: ReadonlyMap<ResourceId, KnownResource>,
   commitOf: (id: ResourceId) => Oid,
+  before: ReadonlyMap<ResourceId, Told> = new Map(),
 ): Map<ResourceId, Told> {
   const told = new Map<ResourceId, Told>();
   for (const [id, resource] of declared.resources) {
+    const said = before.get(id);
+    if (said?.declaration?.resource === resource && said.now.valid) {
+      told.set(id, said);
+      continue;
+    }
     const commit = commitOf(id);
     told.set(id, {
       commit,

@@ -105,10 +105,11 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     reporter.diagnostics(declared.diagnostics);
     await recall(site, declared, known);
     const commitOf = await site.commitsOf(declared, known);
-    const next = tell(declared, known, commitOf);
+    const next = tell(declared, known, commitOf, told);
     if (head === undefined) void releaseLater();
     head = { commit, at: Date.now() };
     for (const [id, say] of next) {
+      if (told.get(id) === say) continue;
       told.set(id, say);
       remember(known, id, say, controller.state(id));
     }
