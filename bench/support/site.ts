@@ -47,7 +47,7 @@ export async function openDeclarations(repo: string, folder: string): Promise<De
 
   async function follow(commit: Oid): Promise<void> {
     const declared = await site.snapshots.load(commit);
-    await site.targets.declare(declared.targets);
+    await site.targets.declare(declared.targets, declared.hostTargets);
     const told = tell(declared, known, await site.commitsOf(declared, known), said);
     head = commit;
     for (const [id, say] of told) {

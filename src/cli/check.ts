@@ -1,18 +1,25 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { Declared, Resource, ResourceId } from '../manifest/resource.ts';
+import { isReplicas } from '../manifest/kinds.ts';
+import type { Declared, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
 import { secretsFrom } from '../operator/secrets.ts';
-import { nothingSettled } from '../plan/plan.ts';
+import type { Live } from '../plan/live.ts';
+import { nothingSettled, type Plan, type Settled } from '../plan/plan.ts';
+import { direction, planRollout } from '../plan/planner.ts';
 import { builtinPrechecks } from '../rollout/prechecks.ts';
-import type { PrecheckResult } from '../rollout/state.ts';
+import type { PrecheckResult, State } from '../rollout/state.ts';
+import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { openImages } from '../target/local/image.ts';
+import { inspectInstances } from '../target/local/instances/inspect.ts';
 import { precheckLocal } from '../target/local/precheck.ts';
+import type { RouterClient } from '../target/local/router/client.ts';
 import { routerDirectory } from '../target/local/router/launch.ts';
 import { dial } from '../target/local/router/wire.ts';
-import { findUser } from '../target/local/user.ts';
+import { findUser, type User } from '../target/local/user.ts';
+import { inspectHosts } from '../target/ssh/inspect.ts';
 import { withCommits } from './declared.ts';
 import { Failure, usage } from './failure.ts';
 import { repositoryFolders } from './folders.ts';
@@ -42,8 +49,9 @@ export function registerCheck(program: Command): void {
       `
 Run it on the machine of the operator, as its user and with its options. Exit status: 1 when a check fails.
 
-Example:
-  sluice check Service/shop`,
+Examples:
+  sluice check Service/shop
+  sluice check Cluster/prod`,
     )
     .action(async (id: ResourceId, options: CheckOptions) => {
       const repository = await openRepository(options);
@@ -55,10 +63,7 @@ Example:
       const status = await knownStatus(repository);
       const document = (status ? await readStatuses(repository, status) : []).find((each) => each.resource === id);
       const state = document && fromDocument(document);
-      const results = [
-        ...builtinPrechecks(resource, state?.settled ?? nothingSettled, 1 + (state?.rollout?.id ?? 0)),
-        ...(await precheckTarget(resource, declared, data, options)),
-      ];
+      const results = await precheck({ resource, declared, state, data, options });
       print(table([], results.map(row)));
       if (results.some(({ result }) => result === 'fail')) process.exitCode = 1;
     });
@@ -69,36 +74,81 @@ function notDeclared(id: ResourceId, declared: Declared): Failure {
   return usage(`${id} is not declared; declared: ${[...declared.resources.keys()].join(', ') || 'nothing'}`);
 }
 
-/** What the driver itself asks before a rollout, of a target that another process holds: nothing is opened for acting. */
-async function precheckTarget(
-  { spec, runnable }: Resource,
-  { targets }: Declared,
-  data: string,
-  { secretsDir, runAs }: CheckOptions,
-): Promise<PrecheckResult[]> {
-  const target = targets.get(spec.target);
+interface Asked<R extends Resource = Resource> {
+  resource: R;
+  declared: Declared;
+  /** What is remembered of it; undefined: no operator has seen it. */
+  state: State | undefined;
+  data: string;
+  options: CheckOptions;
+}
+
+async function precheck(asked: Asked): Promise<PrecheckResult[]> {
+  const { resource } = asked;
+  if (isReplicas(resource)) return [...builtin(asked, undefined), ...(await precheckReplicas({ ...asked, resource }))];
+  const host = asked.declared.hostTargets.get(resource.spec.target);
+  const signal = AbortSignal.timeout(LONGEST_MS);
+  const plan = (live: Live) => planOf(asked, live);
+  const { live, results } = host
+    ? await inspectHosts(resource, host.ssh, plan, signal)
+    : await withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
+  return [...builtin(asked, live), ...results];
+}
+
+/** More than the operator gives a driver, which has its connections open. */
+const LONGEST_MS = 120_000;
+
+const settledOf = ({ state }: Asked): Settled => state?.settled ?? nothingSettled;
+const nextId = ({ state }: Asked): number => 1 + (state?.rollout?.id ?? 0);
+
+const builtin = (asked: Asked, live: Live | undefined): PrecheckResult[] =>
+  builtinPrechecks(asked.resource, settledOf(asked), nextId(asked), live);
+
+/** That of a rollout that would begin now. */
+function planOf(asked: Asked, { instances = [] }: Live): Plan {
+  const { resource, state } = asked;
+  const settled = settledOf(asked);
+  const towards = active(state?.rollout) ? state?.rollout?.plan.to : undefined;
+  const cause = direction(settled, resource.revision, towards);
+  return planRollout({ resource, settled, id: nextId(asked), generation: 1, instances }, cause);
+}
+
+/** What a local target has that another process holds: nothing is opened for acting. */
+interface Local {
+  dataDir: string;
+  imagesFolder?: string;
+  user: User | undefined;
+  router: Pick<RouterClient, 'answers' | 'address'>;
+}
+
+async function withLocal<T>({ resource, declared, data, options }: Asked, ask: (local: Local) => Promise<T>) {
+  const { spec } = resource;
+  const target = declared.targets.get(spec.target);
   if (target === undefined) throw new Failure(`target ${spec.target} is not declared`);
   const { images, dataDir = join(data, 'targets', target.name) } = target.local;
   if (!existsSync(dataDir)) throw new Failure(`target ${target.name} is not on this machine: there is no ${dataDir}`);
   const router = await dial(routerDirectory(data));
   if (router === undefined) throw new Failure(`no router runs for ${data}; the operator starts it: sluice run`);
-  const writesNothing = () => Promise.reject(new Error('a check writes no image'));
   try {
-    return await precheckLocal({
-      host: {
-        dataDir,
-        user: runAs === undefined ? undefined : await findUser(runAs),
-        groups: findGroups(),
-        images: openImages(dataDir, { materialize: writesNothing }, images.startsWith('/') ? images : undefined),
-        secrets: secretsFrom(secretsDir),
-      },
+    return await ask({
+      dataDir,
+      ...(images.startsWith('/') && { imagesFolder: images }),
+      user: options.runAs === undefined ? undefined : await findUser(options.runAs),
       router: { answers: async () => void (await router.call('health', null)), address: () => router.health },
-      spec,
-      runnable,
     });
   } finally {
     router.close();
   }
+}
+
+function precheckReplicas(asked: Asked<ReplicasResource>): Promise<PrecheckResult[]> {
+  const { spec, runnable } = asked.resource;
+  const writesNothing = () => Promise.reject(new Error('a check writes no image'));
+  return withLocal(asked, ({ dataDir, imagesFolder, user, router }) => {
+    const images = openImages(dataDir, { materialize: writesNothing }, imagesFolder);
+    const secrets = secretsFrom(asked.options.secretsDir);
+    return precheckLocal({ host: { dataDir, user, groups: findGroups(), images, secrets }, router, spec, runnable });
+  });
 }
 
 const PAINT: Record<PrecheckResult['result'], (text: string) => string> = {

@@ -6,8 +6,10 @@ import { openNativeObjects } from '../git/objects-native.ts';
 import { gitEnvironment } from '../git/program.ts';
 import { MAX_FILE, parseFile, tooLargeFile } from '../manifest/parse.ts';
 import type { ManifestFile } from '../manifest/parsed.ts';
-import { type ImageTree, type Resolved, referencedImages, resolve } from '../manifest/resolve.ts';
-import { createSnapshots, type Snapshots } from '../operator/snapshots.ts';
+import { type ImageTree, referencedImages, resolve } from '../manifest/resolve.ts';
+import type { Declared } from '../manifest/resource.ts';
+import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../manifest/script-file.ts';
+import { asDeclared, createSnapshots, type Snapshots } from '../operator/snapshots.ts';
 import { askGit, git } from './git.ts';
 
 /**
@@ -37,9 +39,10 @@ export async function withCommits<T>(
  * What the files below `root` declare, as a commit of all that Git does not ignore would. Revisions are made from contents, but
  * those of images only from where they lie: good for finding what is wrong, not for telling what changed.
  */
-export async function declaredByFiles(root: string, under: string): Promise<Resolved> {
+export async function declaredByFiles(root: string, under: string): Promise<Declared> {
   const files: ManifestFile[] = [];
-  for (const path of await filesBelow(root)) {
+  const paths = new Set(await filesBelow(root));
+  for (const path of paths) {
     if (!isManifest(path, under)) continue;
     const found = await lstat(join(root, path)).catch(() => undefined);
     if (!found?.isFile()) continue;
@@ -52,7 +55,25 @@ export async function declaredByFiles(root: string, under: string): Promise<Reso
     const yaml = await readFile(join(root, path, 'image.yaml')).catch(() => undefined);
     images.set(path, { tree: path, ...(yaml && { yaml }) });
   }
-  return resolve(undefined, files, images);
+  return asDeclared('', resolve(undefined, files, images, await scriptsBelow(root, paths, files)));
+}
+
+/** `known`: what Git does not ignore; a script elsewhere would be in no commit. */
+async function scriptsBelow(
+  root: string,
+  known: ReadonlySet<string>,
+  files: ManifestFile[],
+): Promise<Map<string, ScriptFile>> {
+  const scripts = new Map<string, ScriptFile>();
+  for (const path of referencedScripts(files)) {
+    const found = await lstat(join(root, path)).catch(() => undefined);
+    if (found?.isDirectory()) scripts.set(path, { refused: 'a folder' });
+    else if (found === undefined || !known.has(path)) continue;
+    else if (found.isSymbolicLink()) scripts.set(path, { refused: 'a link' });
+    else if (found.size > MAX_SCRIPT) scripts.set(path, { refused: 'too large' });
+    else scripts.set(path, { oid: path, content: await readFile(join(root, path)) });
+  }
+  return scripts;
 }
 
 /** `*.yaml` and `*.yml` below `under`, outside folders whose name starts with a dot. */
@@ -61,7 +82,7 @@ const isManifest = (path: string, under: string): boolean =>
 
 async function filesBelow(root: string): Promise<string[]> {
   const known = await askGit(root, ['ls-files', '-z', '--cached', '--others', '--exclude-standard']);
-  if (known !== undefined) return [...new Set(known.split('\0'))];
+  if (known !== undefined) return known.split('\0');
   return walk(root, '');
 }
 

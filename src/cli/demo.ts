@@ -101,7 +101,7 @@ async function followProgress(repository: ConfigRepository, live: Live): Promise
 async function tellWhenSettled(repository: ConfigRepository, dataDir: string, live: Live): Promise<void> {
   const commit = await resolveCommit(repository, `refs/heads/${repository.branch}`);
   const { resources } = await withCommits(repository.folder, '', (commits) => commits.load(commit));
-  const hosts = new Map([...resources.values()].map(({ id, spec }) => [id, spec.host]));
+  const hosts = new Map([...resources.values()].flatMap(({ id, spec }) => ('host' in spec ? [[id, spec.host]] : [])));
   const statuses = await settled(repository, [...resources.keys()]);
   const port = (await addressOf(dataDir))?.port ?? DEFAULT_ROUTER.port;
   const urlOf = (id: ResourceId) => `http://${hosts.get(id)}:${port}`;

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { ResourceId } from '../manifest/resource.ts';
+import { membersOn } from '../manifest/members.ts';
+import type { Declared, ResourceId } from '../manifest/resource.ts';
 import { readLogs, type UnitLog } from '../target/local/logs.ts';
+import { readSshLogs } from '../target/ssh/target.ts';
 import { withCommits } from './declared.ts';
 import { Failure } from './failure.ts';
 import { repositoryFolders } from './folders.ts';
@@ -30,10 +32,13 @@ Each line follows the name of its unit. A line "--- time attempt id ---" begins 
 
 Examples:
   sluice logs Service/shop
-  sluice logs Workload/tomcat tomcat-2`,
+  sluice logs Workload/tomcat tomcat-2
+  sluice logs Fleet/web web-3`,
     )
     .action(async (resource: ResourceId, unit: string | undefined, options: LogsOptions) => {
-      const folders = await dataFolders(options);
+      const declared = await declaredNow(options);
+      if (await printedFromHosts(declared, resource, unit)) return;
+      const folders = await dataFolders(declared, options);
       const logs = (await Promise.all(folders.map((folder) => readLogs(folder, resource, unit)))).flat();
       if (logs.length === 0) {
         throw new Failure(
@@ -50,15 +55,42 @@ function printLog({ unit, container, source, text }: UnitLog): void {
   if (text !== '') print(lines.map((line) => `${origin}${line}`).join('\n'));
 }
 
-/** Every folder that a target of this repository keeps its units in: those declared, and those that are there. */
-async function dataFolders(options: LogsOptions): Promise<string[]> {
+/** What the scripts of hosts printed, where the resource is on such. A host that does not answer hides no other. */
+async function printedFromHosts(
+  { resources, hostTargets }: Declared,
+  resource: ResourceId,
+  unit: string | undefined,
+): Promise<boolean> {
+  const spec = resources.get(resource)?.spec;
+  const ssh = spec && hostTargets.get(spec.target)?.ssh;
+  if (spec === undefined || 'template' in spec || ssh === undefined) return false;
+  const names = membersOn(ssh, spec).map(({ name }) => name);
+  if (unit !== undefined && !names.includes(unit))
+    throw new Failure(`${resource} has no host ${unit} on target ${spec.target}; it has ${names.join(', ') || 'none'}`);
+  const silent: string[] = [];
+  for (const name of unit === undefined ? names : [unit]) {
+    try {
+      printLog({ unit: name, container: spec.target, source: 'stdout', text: await readSshLogs(ssh, resource, name) });
+    } catch (error) {
+      silent.push(`${name}: ${(error as Error).message}`);
+    }
+  }
+  if (silent.length > 0) throw new Failure(`not every host told its logs: ${silent.join('; ')}`);
+  return true;
+}
+
+async function declaredNow(options: LogsOptions): Promise<Declared> {
   const repository = await openRepository(options);
-  const { data } = repositoryFolders(repository.key, options);
+  const commit = await resolveCommit(repository, `refs/heads/${repository.branch}`);
+  return withCommits(repository.folder, options.path, (commits) => commits.load(commit));
+}
+
+/** Every folder that a target of this repository keeps its units in: those declared, and those that are there. */
+async function dataFolders({ targets }: Declared, options: LogsOptions): Promise<string[]> {
+  const { data } = repositoryFolders((await openRepository(options)).key, options);
   const usual = join(data, 'targets');
   const names = existsSync(usual) ? await readdir(usual) : ['local'];
   const folders = new Set(names.map((name) => join(usual, name)));
-  const commit = await resolveCommit(repository, `refs/heads/${repository.branch}`);
-  const { targets } = await withCommits(repository.folder, options.path, (commits) => commits.load(commit));
   for (const { local } of targets.values()) if (local.dataDir !== undefined) folders.add(local.dataDir);
   return [...folders];
 }

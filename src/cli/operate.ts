@@ -5,6 +5,9 @@ import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { parseFile } from '../manifest/parse.ts';
 import type { OperationAction, ResourceId } from '../manifest/resource.ts';
+import { namesText } from '../status/fold.ts';
+import type { RolloutDocument } from '../status/rollout.ts';
+import { unitsFromDocument } from '../status/units.ts';
 import { configTip, publishCommit, writeBlob, writeCommit } from './commit.ts';
 import { Failure, usage } from './failure.ts';
 import { pathOption, type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
@@ -36,20 +39,23 @@ const VERBS: Verb[] = [
   {
     action: 'retry',
     unit: true,
-    description: 'run what failed again; on a rollout that has ended, start the next one to what is declared',
-    example: "sluice retry Workload/tomcat --reason 'the disk was full'",
+    description:
+      'run what failed again, of a fleet or a cluster one unit; on a rollout that has ended, start the next one to what is declared',
+    example: "sluice retry Workload/tomcat --reason 'the disk was full'\n  sluice retry Fleet/web web-3",
   },
   {
     action: 'skip',
     unit: true,
-    description: 'go on without a unit that failed; replicas of workloads and services are replaced, never skipped',
-    example: 'sluice skip Workload/tomcat tomcat-3',
+    description:
+      'go on without a unit that failed, as if it had succeeded; replicas of workloads and services are replaced, never skipped',
+    example: "sluice skip Fleet/web web-3 --reason 'was mended by hand'",
   },
   {
     action: 'cancel',
     unit: true,
-    description: 'end the rollout where it is: units under way finish, those that are done stay',
-    example: 'sluice cancel Service/shop',
+    description:
+      'end the rollout where it is: units under way finish, those that are done stay; with a unit of a fleet or a cluster, go on without it, as failed',
+    example: 'sluice cancel Service/shop\n  sluice cancel Fleet/web web-3',
   },
 ];
 
@@ -89,12 +95,14 @@ async function operate(
   unit: string | undefined,
   options: OperateOptions,
 ): Promise<void> {
-  if (unit !== undefined && action !== 'skip') {
+  const ofUnits = resource.startsWith('Fleet/') || resource.startsWith('Cluster/');
+  if (unit !== undefined && action !== 'skip' && !ofUnits) {
     throw usage(`the replicas of ${resource} are interchangeable: leave ${unit} out to ${action} the whole rollout`);
   }
   const repository = await openRepository(options);
   const { rollout } = await readStatus(repository, await requireStatus(repository), resource);
   if (!rollout) throw new Failure(`${resource} has had no rollout yet, so there is nothing to ${action}`);
+  if (ofUnits) refuseUnit(resource, rollout, action, unit);
   if (rollout.finishedAt && action !== 'retry') {
     note(`rollout ${rollout.id} of ${resource} has ended (${rollout.phase}); the operator may refuse to ${action} it`);
   }
@@ -123,6 +131,26 @@ async function operate(
   print(`${commit.slice(0, 10)} ${subject}: ${path}, on ${where}`);
   if (pullNeeded) note(`your branch ${repository.branch} does not have it yet: git pull`);
   note(`what comes of it: sluice status ${resource}`);
+}
+
+/** A unit that there is, where one is needed; as the operator would refuse it, only sooner. */
+function refuseUnit(
+  resource: ResourceId,
+  rollout: RolloutDocument,
+  action: OperationAction,
+  unit: string | undefined,
+): void {
+  const units = rollout.units && unitsFromDocument(rollout.units);
+  const names = units?.ids ?? [];
+  if (unit !== undefined && !names.includes(unit)) {
+    const known = names.length === 0 ? 'none yet' : namesText(names);
+    throw usage(`rollout ${rollout.id} of ${resource} has no unit ${unit}; it has ${known}`);
+  }
+  const needsUnit = action === 'skip' || (action === 'retry' && rollout.finishedAt === undefined);
+  if (unit !== undefined || !needsUnit) return;
+  const failed = names.filter((_, index) => ['Failed', 'Unknown'].includes(units?.records[index]?.state ?? ''));
+  const which = failed.length === 0 ? 'none of its units has failed' : `failed: ${namesText(failed)}`;
+  throw usage(`name the unit to ${action}: sluice ${action} ${resource} ${failed[0] ?? '<unit>'}; ${which}`);
 }
 
 /** Better told now than by the operator later. */

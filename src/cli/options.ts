@@ -44,7 +44,7 @@ export const dataDirOption = (): Option =>
     "where local targets keep their units (default: $SLUICE_DATA_DIR, or the user's data folder)",
   );
 
-const KINDS: Kind[] = ['Workload', 'Service'];
+const KINDS: Kind[] = ['Workload', 'Service', 'Fleet', 'Cluster'];
 
 /** `Service/shop`; the kind in any case. */
 export function resourceArgument(text: string): ResourceId {

@@ -8,6 +8,7 @@ import { fromDocument, type StatusDocument } from '../status/document.ts';
 import { withCommits } from './declared.ts';
 import { usage } from './failure.ts';
 import { pathOption, type RepositoryOptions, repositoryOptions } from './options.ts';
+import { versionNotes, withInstances } from './plan-instances.ts';
 import { note, print } from './print.ts';
 import { findCommit, openAnyBranch, type Repository, resolveCommit } from './repository.ts';
 import { ageText, knownStatus, readStatuses, type StatusBranch } from './status-branch.ts';
@@ -61,6 +62,7 @@ const NOTHING: Declared = {
   resources: new Map(),
   operations: new Map(),
   targets: new Map(),
+  hostTargets: new Map(),
   diagnostics: [],
   invalid: new Set(),
   unreadable: new Set(),
@@ -96,10 +98,14 @@ function changesBetween(
     const was = before.resources.get(id);
     const will = after.resources.get(id);
     if (after.invalid.has(id) || isUnreadable(after, was) || was?.digest === will?.digest) continue;
-    const { covers, known } = knownOf(byId.get(id), was, before.commit);
-    const change = changeOf(was, will, known);
+    const document = byId.get(id);
+    const { covers, known } = knownOf(document, was, before.commit);
+    const seen = covers ? document?.instances : undefined;
+    const change = changeOf(was, will, withInstances(known, was, will, seen, after.hostTargets));
     if (change === undefined) continue;
-    changes.push(will === undefined ? change : { ...change, notes: [...change.notes, ...unhonouredNotes(will)] });
+    const more =
+      will === undefined ? [] : [...unhonouredNotes(will, after.hostTargets), ...versionNotes(change, will, seen)];
+    changes.push({ ...change, notes: [...change.notes, ...more] });
     if (!covers) assumed.push(id);
   }
   return { changes, assumed };

@@ -2,8 +2,10 @@
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import type { Health } from '../rollout/state.ts';
-import type { RolloutDocument, StageDocument, StatusDocument, VersionDocument } from '../status/document.ts';
+import type { StatusDocument, VersionDocument } from '../status/document.ts';
 import { policyFromDocument } from '../status/goals.ts';
+import { type InstanceDocument, type InstancesDocument, runsText } from '../status/instances.ts';
+import type { RolloutDocument, StageDocument } from '../status/rollout.ts';
 import { barText, durationText, oneLine, stageText, trafficText } from '../status/words.ts';
 import type { Counts, Measured } from './counts.ts';
 import { colours } from './print.ts';
@@ -90,12 +92,13 @@ const barOf = ({ done, total }: StageDocument): string => (done === undefined ? 
 
 /** All about one resource. */
 export function detail(document: Measured, now: number): string {
-  const { rollout, versions, traffic, operations, repairs, router = [] } = document;
+  const { rollout, versions, instances, traffic, operations, repairs, router = [] } = document;
   const own = router.find(({ version }) => version === undefined);
   const head = [
     `${colours.bold(document.resource)}  ${healthText(document.health)}${document.message && `  ${document.message}`}`,
     `commit    ${document.commit.slice(0, 10)}`,
     `revision  ${document.revision ?? 'none observed'}`,
+    ...(instances ? instancesLines(instances) : []),
     ...(traffic ? [`traffic   ${trafficText(policyFromDocument(traffic))}`] : []),
     ...(own ? [`requests  ${countsText(own)}`] : []),
     ...(repairs.count > 0
@@ -106,6 +109,7 @@ export function detail(document: Measured, now: number): string {
     head.join('\n'),
     ...(rollout ? [rolloutText(rollout, now)] : []),
     ...(versions?.length ? [versionsText(versions, router)] : []),
+    ...(instances && instances.listed.length > 0 ? [instancesText(instances)] : []),
     ...(operations.length > 0 ? [operationsText(document)] : []),
   ];
   return parts.join('\n\n');
@@ -139,6 +143,38 @@ function stageLines(stage: StageDocument, now: number): string[] {
   );
   return [took ? `${line}  ${colours.dim(took)}` : line, ...units];
 }
+
+/** Which run what; of a cluster, beside the version that is wanted. */
+function instancesLines(instances: InstancesDocument): string[] {
+  const { total, ready, inService, wanted } = instances;
+  return [
+    `instances ${total}: ${ready} ready, ${inService} in service`,
+    ...(total > 0 ? [`runs      ${runsText(instances)}`] : []),
+    ...(wanted === undefined ? [] : [`wanted    ${wanted}`]),
+  ];
+}
+
+/** What is not as it should be stands first. */
+function instancesText({ listed, total }: InstancesDocument): string {
+  const hasVersions = listed.some(({ version }) => version !== undefined);
+  const hasWeights = listed.some(({ weight }) => weight !== undefined);
+  const rows = listed.map((instance) => [
+    instance.name,
+    instance.revision ?? 'nothing',
+    ...(hasVersions ? [instance.version ?? '?'] : []),
+    serviceText(instance),
+    ...(hasWeights ? [instance.weight === undefined ? '-' : String(instance.weight)] : []),
+    instance.ready ? 'ready' : colours.red('not ready'),
+    [...(instance.outdated ? ['outdated'] : []), ...(instance.message ? [instance.message] : [])].join('; '),
+  ]);
+  const heads = ['INSTANCE', 'REVISION', ...(hasVersions ? ['VERSION'] : []), 'SERVICE'];
+  const more = [...(hasWeights ? ['WEIGHT'] : []), 'READY', 'MESSAGE'];
+  const shown = table([...heads, ...more].map(colours.bold), rows);
+  return total > listed.length ? `${shown}\nand ${total - listed.length} more` : shown;
+}
+
+const serviceText = ({ service, cordoned }: InstanceDocument): string =>
+  `${service === 'in' ? service : colours.yellow(service)}${cordoned ? ', cordoned' : ''}`;
 
 function versionsText(versions: VersionDocument[], counts: Counts[]): string {
   const counted = new Map(counts.map((each) => [each.version, each]));

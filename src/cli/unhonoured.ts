@@ -1,37 +1,47 @@
 /** What the target of a resource cannot give it, as diagnostics at the places of the fields. */
 import { formatPath, type PathSegment } from '../manifest/diagnostic.ts';
-import type { Diagnostic, Resource } from '../manifest/resource.ts';
+import { isReplicas } from '../manifest/kinds.ts';
+import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
-import { notHonoured } from '../target/local/honour.ts';
+import { notHonouredByInstances } from '../target/hosts/honour.ts';
+import { type NotHonoured, notHonoured } from '../target/local/honour.ts';
+
+type HostTargets = Declared['hostTargets'];
 
 /** The same as sentences, for a plan. */
-export const unhonouredNotes = ({ spec }: Resource): string[] =>
-  notHonoured(spec.template).map(
+export const unhonouredNotes = (resource: Resource, hostTargets: HostTargets): string[] =>
+  fieldsOf(resource, hostTargets).map(
     ({ path, result, message, remedy }) =>
-      `${result === 'fail' ? 'its precheck will fail: ' : ''}${formatPath([...TEMPLATE, ...path])}: ${message}; ${remedy}`,
+      `${result === 'fail' ? 'its precheck will fail: ' : ''}${formatPath(path)}: ${message}; ${remedy}`,
   );
 
-const TEMPLATE = ['spec', 'template'];
+function fieldsOf(resource: Resource, hostTargets: HostTargets): NotHonoured[] {
+  if (isReplicas(resource)) return below(['spec', 'template'], notHonoured(resource.spec.template));
+  return below(['spec'], notHonouredByInstances(resource, hostTargets.has(resource.spec.target)));
+}
+
+const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
+  fields.map((field) => ({ ...field, path: [...start, ...field.path] }));
 
 /** An error is what could not start like this. `read` gives a file that a resource was read from. */
 export async function unhonoured(
   resources: Iterable<Resource>,
+  hostTargets: HostTargets,
   read: (path: string) => Promise<string | Uint8Array>,
 ): Promise<Diagnostic[]> {
   const documents = new Map<string, YamlDocument[]>();
   const found: Diagnostic[] = [];
   for (const resource of resources) {
-    const fields = notHonoured(resource.spec.template);
+    const fields = fieldsOf(resource, hostTargets);
     if (fields.length === 0) continue;
     const { file } = resource.place;
     const known = documents.get(file) ?? readYaml(await read(file));
     documents.set(file, known);
     const document = known.find((each) => declares(each, resource));
     for (const { path, result, message, remedy } of fields) {
-      const at = [...TEMPLATE, ...path];
       found.push({
-        place: placeIn(document, at, resource),
-        path: formatPath(at),
+        place: placeIn(document, path, resource),
+        path: formatPath(path),
         severity: result === 'fail' ? 'error' : 'warning',
         code: 'not-honoured',
         message: `${message}; ${remedy}`,

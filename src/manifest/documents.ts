@@ -1,5 +1,6 @@
 /** The documents of all files by kind and name. */
 import { quote } from './diagnostic.ts';
+import { isUpgraded } from './kinds.ts';
 import type {
   ConfigMapDocument,
   FileDiagnostic,
@@ -150,7 +151,7 @@ export function duplicates(entries: readonly Entry[]): Diagnostic[] {
       severity: 'error',
       code: 'duplicate-name',
       message: `${kind} ${quote(name)} is declared at ${listOthers(entries, entry, (other) => placeText(placeOf(other)))} too, which makes all of them invalid; rename or remove one`,
-      ...((kind === 'Workload' || kind === 'Service') && { resource: `${kind}/${name}` as ResourceId }),
+      ...(isUpgraded(kind) && { resource: `${kind}/${name}` as ResourceId }),
     };
   });
 }

@@ -9,7 +9,7 @@ import type {
   SshHost,
   SshTarget,
 } from './resource.ts';
-import type { WrittenCluster, WrittenCommand, WrittenFleet, WrittenHostTarget, WrittenScript } from './written.ts';
+import type { WrittenCluster, WrittenCommand, WrittenFleet, WrittenScript, WrittenTarget } from './written.ts';
 
 type Common = Pick<
   FleetSpec,
@@ -99,7 +99,7 @@ function toSource(text: string | undefined, file: string | undefined): ScriptSou
   return file === undefined ? undefined : { file };
 }
 
-export function toSshTarget({ ssh = {} }: WrittenHostTarget): SshTarget {
+export function toSshTarget({ ssh = {} }: WrittenTarget): SshTarget {
   const { user = '', port = 22, identityFile, knownHostsFile = '', jump, hosts = [], loadBalancer } = ssh;
   const haproxy = loadBalancer?.haproxy as SshTarget['loadBalancer'];
   return {

@@ -1,15 +1,15 @@
 /** One file → its documents, validated, with defaults: a pure function of the content. */
-import { NOT_YET, type NotYet } from './carried-out.ts';
 import { checkCluster } from './checks/cluster.ts';
 import { checkFleet } from './checks/fleet.ts';
 import { checkOperation } from './checks/operation.ts';
 import type { Report } from './checks/report.ts';
 import { checkResource } from './checks/resource.ts';
-import { checkHostTarget } from './checks/ssh.ts';
+import { checkHosts } from './checks/ssh.ts';
 import { checkTarget } from './checks/target.ts';
 import { formatPath, type PathSegment, plain, quote } from './diagnostic.ts';
 import { digest } from './digest.ts';
 import { toClusterSpec, toFleetSpec, toSshTarget } from './instance-spec.ts';
+import { isUpgraded } from './kinds.ts';
 import { nearest } from './nearest.ts';
 import type {
   ConfigMapDocument,
@@ -22,14 +22,13 @@ import type {
   TargetDocument,
 } from './parsed.ts';
 import { configMapsOf, imagesOf, instanceImages, scriptFiles } from './references.ts';
-import type { ConfigMap, Kind, LocalTarget, ResourceId } from './resource.ts';
+import type { ConfigMap, LocalTarget, ReplicasKind, ResourceId } from './resource.ts';
 import { toSpec } from './spec.ts';
 import { validate } from './validate.ts';
 import type {
   WrittenCluster,
   WrittenConfigMap,
   WrittenFleet,
-  WrittenHostTarget,
   WrittenOperation,
   WrittenResource,
   WrittenTarget,
@@ -39,19 +38,16 @@ import { readYaml, TOO_LARGE, type YamlDocument } from './yaml.ts';
 export { MAX_FILE } from './yaml.ts';
 
 /** Raise it with every change of what `parseFile` makes of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 2;
+export const PARSE_VERSION = 3;
 
 const GROUP = 'sluice/';
 const API_VERSION = 'sluice/v1';
 
 /** Never throws, whatever the content: everything wrong in the file is a diagnostic at its place. */
-export const parseFile = (content: string | Uint8Array): ParsedFile => parseFor(content, NOT_YET);
-
-/** `notYet`: what is refused as not carried out. */
-export function parseFor(content: string | Uint8Array, notYet: ReadonlySet<NotYet>): ParsedFile {
+export function parseFile(content: string | Uint8Array): ParsedFile {
   const file: ParsedFile = { documents: [], diagnostics: [], unreadable: false };
   for (const document of readYaml(content)) {
-    const { documents, diagnostics, unreadable } = parseDocument(document, notYet);
+    const { documents, diagnostics, unreadable } = parseDocument(document);
     file.documents.push(...documents);
     file.diagnostics.push(...diagnostics);
     file.unreadable ||= unreadable;
@@ -71,7 +67,7 @@ const unreadable = (diagnostics: FileDiagnostic[]): ParsedFile => ({ documents: 
 type Value = Record<string, unknown>;
 const isMap = (value: unknown): value is Value => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function parseDocument(document: YamlDocument, notYet: ReadonlySet<NotYet>): ParsedFile {
+function parseDocument(document: YamlDocument): ParsedFile {
   if (document.errors.length > 0) return unreadable(document.errors);
   const { value, locate } = document;
   if (!isMap(value)) return nothing;
@@ -83,27 +79,16 @@ function parseDocument(document: YamlDocument, notYet: ReadonlySet<NotYet>): Par
     code,
     message,
   });
-  if (apiVersion === 'v1' && kind === 'ConfigMap') return parseKind('ConfigMap', value, document, notYet);
+  if (apiVersion === 'v1' && kind === 'ConfigMap') return parseKind('ConfigMap', value, document);
   const secret = secretIn(value);
   if (secret !== undefined) return { ...nothing, diagnostics: [refuse(secret, 'secret-in-clear', SECRET)] };
   if (apiVersion !== API_VERSION) {
     const message = foreign(apiVersion, kind);
     return message === undefined ? nothing : unreadable([refuse(['apiVersion'], 'bad-api-version', message)]);
   }
-  if ((kind === 'Fleet' || kind === 'Cluster') && notYet.has(kind))
-    return {
-      ...nothing,
-      diagnostics: [
-        refuse(
-          ['kind'],
-          'unsupported-kind',
-          `this version of Sluice does not carry out ${kind} yet; remove the document`,
-        ),
-      ],
-    };
   if (typeof kind === 'string' && Object.hasOwn(PARSERS, kind))
-    return parseKind(kind as keyof typeof PARSERS, value, document, notYet);
-  return unreadable([refuse(['kind'], 'unknown-kind', unknownKind(kind, notYet))]);
+    return parseKind(kind as keyof typeof PARSERS, value, document);
+  return unreadable([refuse(['kind'], 'unknown-kind', unknownKind(kind))]);
 }
 
 const SECRET =
@@ -128,9 +113,8 @@ function foreign(apiVersion: unknown, kind: unknown): string | undefined {
   return undefined;
 }
 
-function unknownKind(kind: unknown, notYet: ReadonlySet<NotYet>): string {
-  const instances = (['Fleet', 'Cluster'] as const).filter((kind) => !notYet.has(kind));
-  const kinds = ['Workload', 'Service', ...instances, 'Target', 'Operation'];
+function unknownKind(kind: unknown): string {
+  const kinds = ['Workload', 'Service', 'Fleet', 'Cluster', 'Target', 'Operation'];
   const guess = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
   if (kind === undefined) return `missing; add one of ${kinds.join(', ')}`;
   return `unknown kind ${quote(kind)}; ${guess === undefined ? `known: ${kinds.join(', ')}` : `did you mean ${quote(guess)}?`}`;
@@ -142,7 +126,7 @@ type Declares = NonNullable<ParsedDocument['declares']>;
 const PARSERS: Record<
   ParsedDocument['kind'],
   {
-    check: (value: Value, report: Report, notYet: ReadonlySet<NotYet>) => void;
+    check: (value: Value, report: Report) => void;
     declare: (context: Context) => Declares;
   }
 > = {
@@ -162,12 +146,12 @@ const PARSERS: Record<
   Target: {
     check: ({ spec }, report) => {
       checkTarget((spec ?? {}) as WrittenTarget, report);
-      checkHostTarget((spec ?? {}) as WrittenHostTarget, report);
+      checkHosts((spec ?? {}) as WrittenTarget, report);
     },
     declare: declareTarget,
   },
   Operation: {
-    check: ({ spec }, report, notYet) => checkOperation((spec ?? {}) as WrittenOperation, report, notYet),
+    check: ({ spec }, report) => checkOperation((spec ?? {}) as WrittenOperation, report),
     declare: declareOperation,
   },
   ConfigMap: { check: checkConfigMap, declare: declareConfigMap },
@@ -181,26 +165,18 @@ interface Context {
   locate: YamlDocument['locate'];
 }
 
-function parseKind(
-  kind: ParsedDocument['kind'],
-  value: Value,
-  { locate }: YamlDocument,
-  notYet: ReadonlySet<NotYet>,
-): ParsedFile {
+function parseKind(kind: ParsedDocument['kind'], value: Value, { locate }: YamlDocument): ParsedFile {
   const { check, declare } = PARSERS[kind];
   const written = digestWritten(value);
   const name = nameOf(value);
-  const schema = kind === 'Target' && !notYet.has('ssh') ? 'EveryTarget' : kind;
-  const diagnostics = validate(schema, value, locate).map((diagnostic) => explain(kind, diagnostic, notYet));
+  const diagnostics = validate(kind, value, locate).map((diagnostic) => explain(kind, diagnostic));
   const isNamed = name !== undefined && !diagnostics.some(({ path }) => path === 'metadata.name');
   const report: Report = (path, code, message, part = 'value') =>
     diagnostics.push({ at: locate(path, part), path: formatPath(path), severity: 'error', code, message });
-  check(value, report, notYet);
-  const isResource = kind === 'Workload' || kind === 'Service';
-  const isUpgraded = isResource || kind === 'Fleet' || kind === 'Cluster';
+  check(value, report);
   diagnostics.sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
-  if (!isNamed) return { documents: [], diagnostics, unreadable: isUpgraded };
-  if (isResource) for (const diagnostic of diagnostics) diagnostic.resource = `${kind}/${name}`;
+  if (!isNamed) return { documents: [], diagnostics, unreadable: isUpgraded(kind) };
+  if (isUpgraded(kind)) for (const diagnostic of diagnostics) diagnostic.resource = `${kind}/${name}`;
   const base = { kind, name, at: locate(['metadata', 'name'], 'value') };
   const document =
     diagnostics.length > 0 ? base : { ...base, declares: declare({ kind, name, value, written, locate }) };
@@ -217,21 +193,21 @@ function digestWritten({ spec }: Value): Context['written'] {
   return { template, spec: digest({ ...spec, template }) };
 }
 
-const OTHER_DRIVERS = ['ssh', 'docker', 'kubernetes'];
+const OTHER_DRIVERS = ['docker', 'kubernetes'];
 
 /** Fields that other versions know get a better sentence than "unknown". */
-function explain(kind: string, diagnostic: FileDiagnostic, notYet: ReadonlySet<NotYet>): FileDiagnostic {
+function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
   const driver = kind === 'Target' && diagnostic.code === 'unknown-field' ? diagnostic.path.replace(/^spec\./, '') : '';
   if (!OTHER_DRIVERS.includes(driver)) return diagnostic;
   return {
     ...diagnostic,
     code: 'unsupported-driver',
-    message: `this version of Sluice carries out ${notYet.has('ssh') ? 'local only' : 'local and ssh only'}, not ${driver}; declare local instead`,
+    message: `this version of Sluice carries out local and ssh only, not ${driver}; declare local instead`,
   };
 }
 
 function declareResource({ kind, name, value, written, locate }: Context): NonNullable<ResourceDocument['declares']> {
-  const spec = toSpec(kind as Kind, name, value.spec as WrittenResource);
+  const spec = toSpec(kind as ReplicasKind, name, value.spec as WrittenResource);
   const containers = ['spec', 'template', 'spec', 'containers'];
   return {
     spec,
@@ -272,7 +248,7 @@ function declareInstances({ kind, name, value, written, locate }: Context): NonN
 
 function declareTarget({ value }: Context): NonNullable<TargetDocument['declares']> {
   if (Object.hasOwn(value.spec as Value, 'ssh')) {
-    const ssh = toSshTarget(value.spec as WrittenHostTarget);
+    const ssh = toSshTarget(value.spec as WrittenTarget);
     return { ssh, digest: digest({ ssh }) };
   }
   const { local, policy } = value.spec as { local: LocalTarget; policy?: { resources?: 'container-instance' } };

@@ -7,11 +7,11 @@ import type {
   Diagnostic,
   InstanceKind,
   InstanceSpec,
-  Kind,
   LocalTarget,
   Oid,
   Operation,
-  Spec,
+  ReplicasKind,
+  ReplicasSpec,
   SshTarget,
 } from './resource.ts';
 
@@ -46,9 +46,9 @@ interface ImageReference {
 
 /** A declaration is absent where the document is named but not valid. */
 export interface ResourceDocument extends DocumentBase {
-  kind: Kind;
+  kind: ReplicasKind;
   declares?: {
-    spec: Spec;
+    spec: ReplicasSpec;
     /** Digests of what was declared, before defaults: so a default that a later version adds changes neither. */
     templateDigest: string;
     specDigest: string;

@@ -129,7 +129,7 @@ class Maker {
 
   #fail(at: Position, path: string, code: string, message: string, severity: 'error' | 'warning' = 'error'): void {
     const place = { file: this.#entry.path, line: at[0], column: at[1] };
-    this.#diagnostics.push({ place, path, severity, code, message });
+    this.#diagnostics.push({ place, path, severity, code, message, resource: this.#id });
     this.#failed ||= severity === 'error';
   }
 

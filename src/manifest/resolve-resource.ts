@@ -8,7 +8,7 @@ import { nearest } from './nearest.ts';
 import type { ConfigMapDocument, ConfigMapReference, Position, ResourceDocument } from './parsed.ts';
 import { containerInstance } from './policy.ts';
 import { imageDirectory } from './references.ts';
-import type { ConfigMap, Diagnostic, Image, Oid, Resource, ResourceId, Target } from './resource.ts';
+import type { ConfigMap, Diagnostic, Image, Oid, ReplicasResource, ResourceId, Target } from './resource.ts';
 import { imageFolder } from './targets.ts';
 
 export type Declaration = NonNullable<ResourceDocument['declares']>;
@@ -31,7 +31,7 @@ export interface Sources {
 
 export interface Made {
   sources: Sources;
-  resource?: Resource;
+  resource?: ReplicasResource;
   diagnostics: Diagnostic[];
 }
 
@@ -95,7 +95,7 @@ export function makeResource(
   for (const source of sources.configMaps) if (typeof source === 'object') inputs.set(source.path, source.oid);
   for (const { directory, tree } of sources.images)
     if (directory !== undefined && tree !== undefined) inputs.set(directory, tree);
-  const resource: Resource = {
+  const resource: ReplicasResource = {
     id,
     spec: declares.spec,
     revision,

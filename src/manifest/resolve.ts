@@ -21,7 +21,7 @@ import { type ParsedImage, parseImage } from './image.ts';
 import type { ManifestFile } from './parsed.ts';
 import { type ResolvedInstances, resolveInstances, type Surroundings } from './resolve-instances.ts';
 import { imageSources, type Made, makeResource, type Sources, sameSources } from './resolve-resource.ts';
-import type { Declared, Diagnostic, Oid, Operation, ResourceId } from './resource.ts';
+import type { Declared, Diagnostic, Oid, Operation, ReplicasResource, ResourceId } from './resource.ts';
 import type { ScriptFile } from './script-file.ts';
 import { type KnownTarget, validTargets } from './targets.ts';
 
@@ -34,7 +34,8 @@ export interface ImageTree {
 }
 
 /** All that a commit declares but its id (in no certain order), and what the next `resolve` takes over. */
-export interface Resolved extends Omit<Declared, 'commit'>, ResolvedInstances {
+export interface Resolved extends Omit<Declared, 'commit' | 'resources' | 'hostTargets'>, ResolvedInstances {
+  resources: Map<ResourceId, ReplicasResource>;
   memo: Memo;
 }
 interface Memo {

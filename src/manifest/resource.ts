@@ -1,6 +1,7 @@
 /** The resources that manifests declare, with every default filled in. Pure data: what a commit says, nothing live. */
 
-export type Kind = 'Workload' | 'Service';
+export type ReplicasKind = 'Workload' | 'Service';
+export type Kind = ReplicasKind | 'Fleet' | 'Cluster';
 /** `Kind/name`, e.g. `Service/shop`. */
 export type ResourceId = `${Kind}/${string}`;
 /** A Git object id: 40 hex digits. */
@@ -50,7 +51,8 @@ export interface ServiceSpec extends ReplicaSpec {
   keepVersions: number;
 }
 
-export type Spec = WorkloadSpec | ServiceSpec;
+export type ReplicasSpec = WorkloadSpec | ServiceSpec;
+export type Spec = ReplicasSpec | FleetSpec | ClusterSpec;
 
 /** Exactly one of the four. `latest` and `stable` are roles, resolved to version names by the planner. */
 export type DeclaredTraffic =
@@ -198,18 +200,24 @@ export interface Place {
   column: number;
 }
 
-/** A resource as a commit declares it. */
-export interface Resource {
+interface ResourceBase {
   id: ResourceId;
-  spec: Spec;
   revision: Revision;
   /** A digest of the whole spec and its references: changes whenever anything declared changes. */
   digest: string;
-  runnable: Runnable;
-  /** Every path of the commit that the resource was made from, with its object id: manifest, ConfigMaps, image trees. */
+  /** Every path of the commit that the resource was made from, with its object id: manifest, ConfigMaps, scripts, image trees. */
   inputs: { path: string; oid: Oid }[];
   place: Place;
 }
+/** A workload or a service as a commit declares it. */
+export interface ReplicasResource extends ResourceBase {
+  spec: ReplicasSpec;
+  runnable: Runnable;
+}
+/** A resource as a commit declares it. */
+export type Resource = ReplicasResource | FleetResource | ClusterResource;
+/** What one revision of any kind puts where it runs. */
+export type AnyRunnable = Runnable | FleetRunnable | ClusterRunnable;
 
 export interface LocalTarget {
   /** A folder of the config repository (`images`), or an absolute path on the machine. */
@@ -226,7 +234,7 @@ export interface Target {
 /** What is upgraded instance by instance, or node by node: no replicas of a template, but machines that stay. */
 export type InstanceKind = 'Fleet' | 'Cluster';
 /** `Kind/name`, e.g. `Fleet/web`. */
-export type InstanceResourceId = `${InstanceKind}/${string}`;
+export type InstanceResourceId = ResourceId;
 
 /** What goes on around a fleet by itself, and can be held while it is upgraded. */
 export type ScalingProcess = 'scaleIn' | 'scaleOut' | 'healthCheck' | 'scheduledAction';
@@ -331,20 +339,11 @@ export interface ClusterRunnable {
   script?: Script;
 }
 
-interface InstanceResourceBase {
-  id: InstanceResourceId;
-  revision: Revision;
-  /** A digest of the whole spec and its references: changes whenever anything declared changes. */
-  digest: string;
-  /** Every path of the commit that the resource was made from, with its object id: manifest, script files, image trees. */
-  inputs: { path: string; oid: Oid }[];
-  place: Place;
-}
-export interface FleetResource extends InstanceResourceBase {
+export interface FleetResource extends ResourceBase {
   spec: FleetSpec;
   runnable: FleetRunnable;
 }
-export interface ClusterResource extends InstanceResourceBase {
+export interface ClusterResource extends ResourceBase {
   spec: ClusterSpec;
   runnable: ClusterRunnable;
 }
@@ -420,6 +419,7 @@ export interface Declared {
   resources: Map<ResourceId, Resource>;
   operations: Map<string, Operation>;
   targets: Map<string, Target>;
+  hostTargets: Map<string, HostTarget>;
   diagnostics: Diagnostic[];
   /** Resources that are named but not valid: the last valid one goes on. */
   invalid: Set<ResourceId>;

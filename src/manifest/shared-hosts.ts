@@ -72,5 +72,6 @@ export function sharedDiagnostic(
     severity: 'error',
     code: isRouted ? 'duplicate-host' : 'shared-host',
     message: `${what} is also that of ${listOthers(users, id, String)}, which makes all of them invalid; give each its own`,
+    resource: id,
   };
 }

@@ -1,13 +1,21 @@
 /** A valid document → a spec: what the schema's defaults cannot say, because it depends on other fields. */
-import type { Container, DeclaredTraffic, Kind, PodTemplate, ResourceAmounts, Spec, Volume } from './resource.ts';
+import type {
+  Container,
+  DeclaredTraffic,
+  PodTemplate,
+  ReplicasKind,
+  ReplicasSpec,
+  ResourceAmounts,
+  Volume,
+} from './resource.ts';
 import type { WrittenResource } from './written.ts';
 
 /** `written` must be valid, with the schema's defaults filled in: then every field without a `?` below is there. */
-export function toSpec(kind: Kind, name: string, written: WrittenResource): Spec {
+export function toSpec(kind: ReplicasKind, name: string, written: WrittenResource): ReplicasSpec {
   const isInPlace = written.upgrade === 'inPlace';
   const common = {
     ...(written as Pick<
-      Spec,
+      ReplicasSpec,
       'target' | 'description' | 'paused' | 'progressDeadlineSeconds' | 'revisionHistoryLimit' | 'windows' | 'replicas'
     >),
     host: written.host ?? `${name}.localhost`,

@@ -104,6 +104,16 @@ export interface WrittenResource {
 }
 export interface WrittenTarget {
   local?: { images?: string; dataDir?: string };
+  ssh?: {
+    user?: string;
+    port?: number;
+    identityFile?: string;
+    agent?: boolean;
+    knownHostsFile?: string;
+    jump?: { address?: string; port?: number; user?: string };
+    hosts?: List<{ name?: string; address?: string; port?: number; user?: string; labels?: Record<string, string> }>;
+    loadBalancer?: { haproxy?: { socket?: string; host?: string; backends?: List<string> } };
+  };
   policy?: { resources?: 'container-instance' };
 }
 export interface WrittenOperation {
@@ -165,17 +175,4 @@ export interface WrittenCluster extends WrittenCommon {
     versionCommand?: WrittenCommand;
   };
   prechecks?: List<{ http?: { url?: string }; command?: WrittenCommand }>;
-}
-export interface WrittenHostTarget {
-  policy?: object;
-  ssh?: {
-    user?: string;
-    port?: number;
-    identityFile?: string;
-    agent?: boolean;
-    knownHostsFile?: string;
-    jump?: { address?: string; port?: number; user?: string };
-    hosts?: List<{ name?: string; address?: string; port?: number; user?: string; labels?: Record<string, string> }>;
-    loadBalancer?: { haproxy?: { socket?: string; host?: string; backends?: List<string> } };
-  };
 }

@@ -2,7 +2,8 @@
  * The queue of resources: looks, decides, makes durable, acts; again whenever something may have changed. It knows neither
  * Git nor processes nor the clock but through its ports, so that it can be walked through simulated years.
  */
-import type { Operation, Resource, ResourceId, Revision, Runnable } from '../manifest/resource.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { AnyRunnable, Operation, Resource, ResourceId, Revision } from '../manifest/resource.ts';
 import { type Instant, type Live, nothingLive } from '../plan/live.ts';
 import { apply, forgetOperations } from '../rollout/apply.ts';
 import { type Conditions, decide, newState } from '../rollout/decide.ts';
@@ -17,7 +18,7 @@ export interface ControllerPorts {
   conditions(id: ResourceId): Conditions;
   /** The driver of the target where the resource runs or ran; undefined: there is none. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
-  runnable(id: ResourceId, revision: Revision, state: State): Promise<Runnable>;
+  runnable(id: ResourceId, revision: Revision, state: State): Promise<AnyRunnable>;
   answer: QuestionAnswerer;
   /** Makes a change durable. `first` is awaited before acting and may reject; without it, it is gathered. */
   publish(change: StateChange): Promise<void>;
@@ -45,9 +46,12 @@ interface Tracked {
   live: Live | undefined;
   events: Event[];
   asked: Set<string>;
+  /** The actions that were accepted last. */
+  acted: string;
   /** A push that must come first is under way: it is left alone until then. */
   locked: boolean;
-  served: string | undefined;
+  /** The digest of what its driver was told last. */
+  toldDriver: string | undefined;
   /** For what the decision waits for, and for trying again what went wrong: neither puts off the other. */
   wake: NodeJS.Timeout | undefined;
   retry: NodeJS.Timeout | undefined;
@@ -134,6 +138,7 @@ export function createController(ports: ControllerPorts): Controller {
     for (const id of batch) {
       const driver = ports.driverOf(id, resources.get(id)?.told.declaration?.resource);
       if (driver === undefined) lives.set(id, nothingLive(ports.now()));
+      else if (!(await declared(id, driver))) lives.set(id, { ...nothingLive(ports.now()), complete: false });
       else byDriver.set(driver, [...(byDriver.get(driver) ?? []), id]);
     }
     for (const [driver, ids] of byDriver) {
@@ -147,6 +152,21 @@ export function createController(ports: ControllerPorts): Controller {
       }
     }
     return lives;
+  }
+
+  /** The driver knows what is declared, or does not answer. */
+  async function declared(id: ResourceId, driver: UnitDriver): Promise<boolean> {
+    const tracked = resources.get(id);
+    const resource = tracked?.told.declaration?.resource;
+    if (tracked === undefined || resource === undefined || tracked.toldDriver === resource.digest) return true;
+    try {
+      await driver.declare(id, resource.spec);
+      tracked.toldDriver = resource.digest;
+      return true;
+    } catch (error) {
+      trouble(id, 'its target does not take what is declared', error);
+      return false;
+    }
   }
 
   async function consider(id: ResourceId, tracked: Tracked, live: Live): Promise<void> {
@@ -216,7 +236,7 @@ export function createController(ports: ControllerPorts): Controller {
   }
 
   async function adopt(id: ResourceId, tracked: Tracked, decision: Decision): Promise<void> {
-    const changed = JSON.stringify(tracked.state) !== JSON.stringify(decision.next);
+    const changed = !isDeepStrictEqual(tracked.state, decision.next);
     tracked.state = decision.next;
     clearTimeout(tracked.wake);
     tracked.wake = undefined;
@@ -227,7 +247,11 @@ export function createController(ports: ControllerPorts): Controller {
       return;
     }
     if (decision.wakeAt !== undefined) wake(id, tracked, decision.wakeAt - ports.now());
-    if (acted && (changed || decision.actions.length > 0)) touch(id);
+    // What is accepted already shows its effect in time: asked for again and again, it would be nothing but a busy loop.
+    const actions = decision.actions.length === 0 ? '' : JSON.stringify(decision.actions);
+    const repeated = actions === tracked.acted;
+    tracked.acted = acted ? actions : '';
+    if (acted && (changed || !repeated)) touch(id);
     if (acted && tracked.live?.complete) tracked.failures = 0;
   }
 
@@ -242,13 +266,9 @@ export function createController(ports: ControllerPorts): Controller {
     const driver = ports.driverOf(id, resource);
     if (driver === undefined || tracked.state === undefined) return true;
     try {
-      const host = resource?.spec.host;
-      if (host !== undefined && host !== tracked.served) {
-        await driver.serve(id, host);
-        tracked.served = host;
-      }
       for (const action of actions) {
-        const runnable = action.kind === 'start' ? await ports.runnable(id, action.revision, tracked.state) : undefined;
+        const revision = revisionOf(action);
+        const runnable = revision === undefined ? undefined : await ports.runnable(id, revision, tracked.state);
         await driver.start(id, action, runnable, ports.signal);
       }
       return true;
@@ -262,11 +282,20 @@ export function createController(ports: ControllerPorts): Controller {
     const resource = tracked.told.declaration?.resource;
     const rollout = tracked.state?.rollout;
     if (resource === undefined || rollout === undefined || tracked.state === undefined) return;
-    const key = `${rollout.id} ${rollout.plan.generation} ${question.kind} ${rollout.stage}`;
+    const about = question.kind === 'verify' ? question.unit : rollout.stage;
+    const key = `${rollout.id} ${rollout.plan.generation} ${question.kind} ${about}`;
     if (tracked.asked.has(key)) return;
     tracked.asked.add(key);
     ports
-      .answer({ id, resource, state: tracked.state, rollout, question, driver: ports.driverOf(id, resource) })
+      .answer({
+        id,
+        resource,
+        state: tracked.state,
+        live: tracked.live,
+        rollout,
+        question,
+        driver: ports.driverOf(id, resource),
+      })
       .then((event) => {
         tracked.events.push(event);
         touch(id);
@@ -307,8 +336,9 @@ export function createController(ports: ControllerPorts): Controller {
       live: undefined,
       events: [],
       asked: new Set(),
+      acted: '',
       locked: false,
-      served: undefined,
+      toldDriver: undefined,
       wake: undefined,
       retry: undefined,
       failures: 0,
@@ -363,6 +393,12 @@ export function createController(ports: ControllerPorts): Controller {
       }
     },
   };
+}
+
+/** Of what is put somewhere; everything else needs none. What an undo needs lies beside the unit. */
+function revisionOf(action: Action): Revision | undefined {
+  if (action.kind === 'update') return action.change.to;
+  return action.kind === 'start' || action.kind === 'create' ? action.revision : undefined;
 }
 
 function sameTold(a: Told, b: Told): boolean {

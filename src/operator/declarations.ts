@@ -47,7 +47,7 @@ export function tell(
     told.set(id, {
       commit,
       declaration: { resource, commit, deletionConfirmed: false },
-      now: { valid: true, revision: resource.revision },
+      now: { valid: true, ...aimOf(resource) },
     });
   }
   for (const id of declared.invalid) told.set(id, goesOn(declared, known.get(id), errorsOf(declared, id)));
@@ -65,6 +65,12 @@ export function tell(
   return told;
 }
 
+/** What should run; of a cluster, under the name that people know it by. */
+const aimOf = ({ revision, spec }: Resource): Pick<DeclaredNow, 'revision' | 'version'> => ({
+  revision,
+  ...(spec.kind === 'Cluster' && { version: spec.version }),
+});
+
 function goesOn(declared: Declared, before: KnownResource | undefined, errors: string): Told {
   const now: DeclaredNow = { valid: false, errors };
   if (before?.resource === undefined || before.commit === undefined) return { commit: declared.commit, now };
@@ -72,7 +78,7 @@ function goesOn(declared: Declared, before: KnownResource | undefined, errors: s
   return {
     commit,
     declaration: { resource, commit, deletionConfirmed: false },
-    now: { ...now, revision: resource.revision },
+    now: { ...now, ...aimOf(resource) },
   };
 }
 

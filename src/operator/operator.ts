@@ -101,7 +101,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
 
   async function follow(commit: Oid): Promise<void> {
     const declared = await site.snapshots.load(commit);
-    await site.targets.declare(declared.targets);
+    await site.targets.declare(declared.targets, declared.hostTargets);
     reporter.diagnostics(declared.diagnostics);
     await recall(site, declared, known);
     const commitOf = await site.commitsOf(declared, known);

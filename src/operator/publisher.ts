@@ -17,8 +17,8 @@ export interface RefWish {
 
 export interface Publication {
   id: ResourceId;
-  /** Absent: the resource is gone. */
-  document: StatusDocument | undefined;
+  /** Made when it is pushed: of what is superseded before, none is. Undefined: the resource is gone. */
+  document(): StatusDocument | undefined;
   refs: RefWish[];
 }
 

@@ -1,5 +1,6 @@
 /** Asks prechecks and checks of the drivers and brings back the answer as an event. Nothing here changes what runs. */
-import type { Check, Resource, ResourceId, Runnable } from '../manifest/resource.ts';
+import type { AnyRunnable, Check, Resource, ResourceId } from '../manifest/resource.ts';
+import type { Live } from '../plan/live.ts';
 import type { Event, Question } from '../rollout/decision.ts';
 import { builtinPrechecks } from '../rollout/prechecks.ts';
 import type { PrecheckResult, Rollout, State } from '../rollout/state.ts';
@@ -11,17 +12,23 @@ export interface Asked {
   state: State;
   rollout: Rollout;
   question: Question;
+  /** As it was observed last. */
+  live: Live | undefined;
   driver: UnitDriver | undefined;
 }
 export type QuestionAnswerer = (asked: Asked) => Promise<Event>;
 
 const LONGEST_MS = 60_000;
 
-export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Promise<Runnable>): QuestionAnswerer {
+export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>): QuestionAnswerer {
   return async (asked) => {
     const { question, rollout } = asked;
     if (question.kind === 'precheck') {
-      return { kind: 'prechecked', rollout: rollout.id, results: await precheck(asked, runnable) };
+      const { to: revision } = question.plan;
+      return { kind: 'prechecked', rollout: rollout.id, revision, results: await precheck(asked, runnable) };
+    }
+    if (question.kind === 'verify') {
+      return { kind: 'verified', rollout: rollout.id, unit: question.unit, ...(await verify(asked, question)) };
     }
     return { kind: 'checked', rollout: rollout.id, stage: question.stage, ...(await checkAll(asked, question.checks)) };
   };
@@ -29,22 +36,30 @@ export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Pro
 
 /** All run; one that cannot be asked fails, and says why. */
 async function precheck(
-  { id, resource, state, rollout, driver }: Omit<Asked, 'question'>,
-  runnable: (asked: Omit<Asked, 'question'>) => Promise<Runnable>,
+  { id, resource, state, rollout, live, driver }: Omit<Asked, 'question'>,
+  runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>,
 ): Promise<PrecheckResult[]> {
-  const own = builtinPrechecks(resource, state.settled, rollout.id);
+  const own = builtinPrechecks(resource, state.settled, rollout.id, live);
   if (driver === undefined) {
     const message = `target ${resource.spec.target} has no driver here`;
     return [...own, { name: 'target', result: 'fail', message, remedy: 'declare the target, or use target: local' }];
   }
   try {
-    const what = await runnable({ id, resource, state, rollout, driver });
+    const what = await runnable({ id, resource, state, rollout, live, driver });
     const signal = AbortSignal.timeout(LONGEST_MS);
     return [...own, ...(await driver.precheck(id, resource.spec, what, rollout.plan, signal))];
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return [...own, { name: 'target', result: 'fail', message, remedy: 'see the operator log; then sluice retry' }];
   }
+}
+
+async function verify(
+  { id, driver }: Asked,
+  { unit, checks }: Question & { kind: 'verify' },
+): Promise<{ pass: boolean; message: string }> {
+  if (driver === undefined) return { pass: false, message: 'its target has no driver here' };
+  return driver.verify(id, unit, checks, AbortSignal.timeout(LONGEST_MS));
 }
 
 async function checkAll(

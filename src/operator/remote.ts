@@ -103,10 +103,14 @@ export async function openStatusRemote(
   const remote: StatusRemote = {
     publication: (change) => ({
       id: change.id,
-      document: change.next === undefined ? undefined : documentOf(change, change.next),
+      document: () => (change.next === undefined ? undefined : documentOf(change, change.next)),
       refs: wishesOf(change, known ?? NO_REFS, options),
     }),
-    prepare: (changes, head) => (head.commit === '' ? undefined : store.prepare(changes, head)),
+    prepare(changes, head) {
+      if (head.commit === '') return undefined;
+      const documents = changes.map(({ id, document }) => ({ id, document: document() }));
+      return store.prepare(documents, head);
+    },
     async push(write, wishes) {
       const updates = await updatesOf(wishes);
       try {
@@ -142,7 +146,7 @@ function documentOf({ id, live, told }: StateChange, next: State) {
   const { health: how, message } = health(id, next, live, told.now);
   const spec = told.declaration?.resource?.spec;
   const host = spec?.kind === 'Service' ? spec.host : undefined;
-  return toDocument({ id, state: next, live, health: how, message, host });
+  return toDocument({ id, state: next, live, health: how, message, host, version: told.now.version });
 }
 
 /** A tag for a rollout that succeeded, what holds the commits it needs, and the branch that proposes a revert. */

@@ -1,18 +1,18 @@
 /** What a revision runs, from the commit that holds it. */
-import type { Resource, ResourceId, Revision, Runnable } from '../manifest/resource.ts';
+import type { AnyRunnable, Resource, ResourceId, Revision } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import { commitOfRevision } from './refs.ts';
 import type { Snapshots } from './snapshots.ts';
 
 export interface Runnables {
   /** Throws when no commit that is still there holds the revision. */
-  of(id: ResourceId, revision: Revision, state: State): Promise<Runnable>;
+  of(id: ResourceId, revision: Revision, state: State): Promise<AnyRunnable>;
 }
 
 export function createRunnables(snapshots: Snapshots, declared: (id: ResourceId) => Resource | undefined): Runnables {
-  const read = new Map<string, Runnable>();
+  const read = new Map<string, AnyRunnable>();
 
-  async function fromCommit(id: ResourceId, revision: Revision, state: State): Promise<Runnable> {
+  async function fromCommit(id: ResourceId, revision: Revision, state: State): Promise<AnyRunnable> {
     const commit = commitOfRevision(state, revision);
     const resource = commit === undefined ? undefined : await snapshots.resourceAt(commit, id);
     if (resource?.revision === revision) return resource.runnable;

@@ -5,6 +5,7 @@ import { DEFAULT_IMAGES } from '../manifest/documents.ts';
 import type { ManifestFile, ParsedFile } from '../manifest/parsed.ts';
 import { type ImageTree, type Resolved, referencedImages, resolve } from '../manifest/resolve.ts';
 import type { Declared, Oid, Resource, ResourceId } from '../manifest/resource.ts';
+import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../manifest/script-file.ts';
 import type { KeptParses } from './kept-parses.ts';
 
 export interface Snapshots {
@@ -43,14 +44,14 @@ export function createSnapshots(objects: Objects, under: string, parses: KeptPar
     }
     const all = [...files.values()];
     const images = await imagesOf(objects, commit, all, latest);
-    return { commit, files, images, resolved: resolve(latest?.resolved, all, images) };
+    const scripts = await scriptsOf(objects, commit, all);
+    return { commit, files, images, resolved: resolve(latest?.resolved, all, images, scripts) };
   }
 
   return {
     async load(commit) {
       latest = await take(commit);
-      const { memo: _, ...declared } = latest.resolved;
-      return { commit, ...declared };
+      return asDeclared(commit, latest.resolved);
     },
     async resourceAt(commit, id) {
       const snapshot = others.get(commit) ?? (await take(commit));
@@ -58,8 +59,18 @@ export function createSnapshots(objects: Objects, under: string, parses: KeptPar
       others.set(commit, snapshot);
       const [oldest] = others.keys();
       if (others.size > OTHERS && oldest !== undefined) others.delete(oldest);
-      return snapshot.resolved.resources.get(id);
+      return snapshot.resolved.resources.get(id) ?? snapshot.resolved.instances.get(id);
     },
+  };
+}
+
+/** Of all kinds. */
+export function asDeclared(commit: Oid, resolved: Resolved): Declared {
+  const { memo: _, instances, invalidInstances, resources, invalid, ...declared } = resolved;
+  return {
+    ...{ commit, ...declared },
+    resources: new Map<ResourceId, Resource>([...resources, ...instances]),
+    invalid: new Set([...invalid, ...invalidInstances]),
   };
 }
 
@@ -123,6 +134,23 @@ async function imagesOf(
     images.set(directory, known?.tree === entry.oid ? known : await imageTree(objects, entry.oid));
   }
   return images;
+}
+
+async function scriptsOf(objects: Objects, commit: Oid, files: ManifestFile[]): Promise<Map<string, ScriptFile>> {
+  const scripts = new Map<string, ScriptFile>();
+  for (const path of referencedScripts(files)) {
+    const entry = await entryAt(objects, commit, path);
+    if (entry !== undefined) scripts.set(path, await scriptFile(objects, entry));
+  }
+  return scripts;
+}
+
+async function scriptFile(objects: Objects, { mode, oid }: TreeEntry): Promise<ScriptFile> {
+  if (mode === 'link') return { refused: 'a link' };
+  if (mode === 'submodule') return { refused: 'a submodule' };
+  if (mode === 'tree') return { refused: 'a folder' };
+  const content = await objects.blob(oid);
+  return content.length > MAX_SCRIPT ? { refused: 'too large' } : { oid, content };
 }
 
 async function imageTree(objects: Objects, tree: Oid): Promise<ImageTree> {

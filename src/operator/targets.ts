@@ -1,9 +1,11 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
-import type { Resource, ResourceId, Target } from '../manifest/resource.ts';
+import type { HostTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
 import type { ImageSource, SecretSource, UnitDriver } from '../target/ports.ts';
+import { openSshTarget } from '../target/ssh/target.ts';
 import type { Log } from './options.ts';
 
 export interface TargetsOptions {
@@ -18,55 +20,101 @@ export interface TargetsOptions {
 }
 
 export interface Targets {
-  /** Opens drivers of new targets; a target whose definition changed keeps its driver until the next start. */
-  declare(targets: ReadonlyMap<string, Target>): Promise<void>;
-  /** Where a resource runs, or, when it is not declared any more, where units of it were found. */
+  /** Opens drivers of new targets; a target whose definition changed keeps its drivers until the next start. */
+  declare(targets: ReadonlyMap<string, Target>, hostTargets: ReadonlyMap<string, HostTarget>): Promise<void>;
+  /** Where a resource runs, or, when it is not declared any more, where something of it was found. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
   /** Every resource of which something exists on any target. */
   found(): ResourceId[];
   close(): Promise<void>;
 }
 
-export function createTargets(options: TargetsOptions): Targets {
-  const drivers = new Map<string, UnitDriver>();
-  const homes = new Map<ResourceId, UnitDriver>();
+/** What drives one target: replicas of templates, and instances; one driver each, where it has both. */
+interface Drivers {
+  replicas?: UnitDriver;
+  instances?: UnitDriver;
+}
 
-  async function open(target: Target): Promise<void> {
-    const { images, dataDir } = target.local;
-    const driver = await openLocalTarget({
-      name: target.name,
-      dataDir: dataDir ?? join(options.dataDir, 'targets', target.name),
+const driversOf = (drivers: Drivers): UnitDriver[] => Object.values(drivers);
+
+const driverFor = (id: ResourceId, { replicas, instances }: Drivers): UnitDriver | undefined =>
+  id.startsWith('Workload/') || id.startsWith('Service/') ? replicas : instances;
+
+export function createTargets(options: TargetsOptions): Targets {
+  const drivers = new Map<string, Drivers>();
+  const homes = new Map<ResourceId, UnitDriver>();
+  const definitions = new Map<string, string>();
+
+  const folderOf = (name: string) => join(options.dataDir, 'targets', name);
+  const logOf = (name: string) => (message: string, details: Record<string, unknown>) =>
+    options.log('warn', message, { target: name, ...details });
+
+  async function openLocal({ name, local: { images, dataDir } }: Target): Promise<Drivers> {
+    const common = {
+      name,
+      dataDir: dataDir ?? folderOf(name),
       images: options.images,
       ...(images.startsWith('/') && { imagesFolder: images }),
-      secrets: options.secrets,
       router: options.router,
       epoch: options.epoch,
       ...(options.runAs !== undefined && { runAs: options.runAs }),
-      log: (message, details) => options.log('warn', message, { target: target.name, ...details }),
-    });
-    drivers.set(target.name, driver);
-    driver.subscribe(options.changed);
-    for (const id of await driver.resources()) homes.set(id, driver);
+      log: logOf(name),
+    };
+    const replicas = await openLocalTarget({ ...common, secrets: options.secrets });
+    try {
+      return { replicas, instances: await openLocalInstances(common) };
+    } catch (error) {
+      await replicas.close();
+      throw error;
+    }
+  }
+
+  async function openHosts({ name, ssh }: HostTarget): Promise<Drivers> {
+    const { epoch } = options;
+    return { instances: await openSshTarget({ name, ssh, epoch, dataDir: folderOf(name), log: logOf(name) }) };
+  }
+
+  async function open(name: string, opened: () => Promise<Drivers>): Promise<void> {
+    if (drivers.has(name)) return;
+    try {
+      const those = await opened();
+      drivers.set(name, those);
+      for (const driver of driversOf(those)) {
+        driver.subscribe(options.changed);
+        for (const id of await driver.resources()) homes.set(id, driver);
+      }
+    } catch (error) {
+      options.log('error', `target ${name} cannot be opened: ${messageOf(error)}`);
+    }
+  }
+
+  /** Hosts were added, taken away or moved: nothing of them is kept here, so a driver for what is declared now takes over. */
+  async function reopen(target: HostTarget): Promise<void> {
+    const definition = JSON.stringify(target);
+    if (definitions.get(target.name) === definition) return;
+    const before = driversOf(drivers.get(target.name) ?? {});
+    drivers.delete(target.name);
+    await open(target.name, () => openHosts(target));
+    if (drivers.has(target.name)) definitions.set(target.name, definition);
+    const [now] = driversOf(drivers.get(target.name) ?? {});
+    for (const [id, home] of homes) if (now !== undefined && before.includes(home)) homes.set(id, now);
+    await Promise.all(before.map((driver) => driver.close()));
   }
 
   return {
-    async declare(targets) {
-      for (const target of targets.values()) {
-        if (drivers.has(target.name)) continue;
-        await open(target).catch((error: unknown) => {
-          options.log('error', `target ${target.name} cannot be opened: ${messageOf(error)}`);
-        });
-      }
+    async declare(targets, hostTargets) {
+      for (const target of targets.values()) await open(target.name, () => openLocal(target));
+      for (const target of hostTargets.values()) await reopen(target);
     },
     driverOf(id, resource) {
       if (resource === undefined) return homes.get(id);
-      const driver = drivers.get(resource.spec.target);
+      const driver = driverFor(id, drivers.get(resource.spec.target) ?? {});
       if (driver !== undefined) homes.set(id, driver);
       return driver;
     },
     found: () => [...homes.keys()],
     async close() {
-      await Promise.all([...drivers.values()].map((driver) => driver.close()));
+      await Promise.all([...drivers.values()].flatMap(driversOf).map((driver) => driver.close()));
     },
   };
 }

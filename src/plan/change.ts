@@ -1,5 +1,7 @@
 /** What a commit would do to one resource: the planner's answer before anything runs. */
 import type { Oid, Resource, ResourceId, Revision } from '../manifest/resource.ts';
+import type { LiveInstance } from './live.ts';
+import { outdatedNotes, rolloutNotes } from './notes.ts';
 import type { Gate, Goal, Plan } from './plan.ts';
 import { nothingSettled, type Settled, settledRevision } from './plan.ts';
 import { direction, planRollout, stepsAhead } from './planner.ts';
@@ -38,6 +40,10 @@ export interface Known {
   settled: Settled;
   history: { stages: { name: string; seconds: number }[] }[];
   nextId?: number;
+  /** Of a fleet or a cluster: what the plan is made over. */
+  instances?: LiveInstance[];
+  /** What of `instances` nobody has seen. */
+  assumed?: string;
 }
 
 /** Without a status, what `--from` declares is taken as settled. */
@@ -55,11 +61,19 @@ export function changeOf(before: Resource | undefined, after: Resource | undefin
   if (current === after.revision && settled.partial === undefined) return adjustment(before, after, known);
   const towards = before?.revision;
   const cause = direction(settled, after.revision, towards);
-  return rollout(current === undefined ? 'create' : cause, after, known, cause);
+  return rollout(current === undefined ? 'create' : cause, before, after, known, cause);
 }
 
-function rollout(change: ChangeKind, after: Resource, known: Known, cause: 'upgrade' | 'rollback'): Change {
-  const plan = planRollout({ resource: after, settled: known.settled, id: known.nextId ?? 1, generation: 1 }, cause);
+function rollout(
+  change: ChangeKind,
+  before: Resource | undefined,
+  after: Resource,
+  known: Known,
+  cause: 'upgrade' | 'rollback',
+): Change {
+  const { settled, nextId: id = 1, instances } = known;
+  const asked = { resource: after, settled, id, generation: 1, ...(instances !== undefined && { instances }) };
+  const plan = planRollout(asked, cause);
   const stages = plan.stages.map((stage) => plannedStage(stage.name, stage.goal, stage.gates, known));
   const total = stages.reduce<number | undefined>(
     (sum, stage) =>
@@ -74,28 +88,19 @@ function rollout(change: ChangeKind, after: Resource, known: Known, cause: 'upgr
     ...(plan.version !== '' && { version: plan.version }),
     stages,
     ...(total !== undefined && stages.length > 0 && { predictedSeconds: total }),
-    notes: notesOf(after, cause),
+    notes: [...rolloutNotes(before, after, plan, cause, instances), ...assumedNotes(known)],
   };
 }
 
 const fromTo = ({ from, to }: Plan) => ({ ...(from !== undefined && { from }), to });
 
-function notesOf({ spec }: Resource, cause: 'upgrade' | 'rollback'): string[] {
-  const notes: string[] = [];
-  if (spec.paused) notes.push('spec.paused: nothing starts before paused: false is committed');
-  if (cause === 'upgrade' && spec.windows.length > 0) {
-    const windows = spec.windows.map(({ cron, duration, timezone }) => `${cron} for ${duration} (${timezone})`);
-    notes.push(`starts and goes on only inside ${windows.join(' or ')}`);
-  }
-  if (cause === 'rollback') notes.push('a rollback waits for no window, soak or pause');
-  return notes;
-}
+const assumedNotes = ({ assumed }: Known): string[] => (assumed === undefined ? [] : [assumed]);
 
 /** Only how it runs changes: a rollout where steps were added, else at once. */
 function adjustment(before: Resource | undefined, after: Resource, known: Known): Change | undefined {
   const { spec, revision } = after;
   if (spec.kind === 'Service' && stepsAhead(spec, revision, known.settled))
-    return rollout('upgrade', after, known, 'upgrade');
+    return rollout('upgrade', before, after, known, 'upgrade');
   const goals = differing(known.settled.goals, resettle(known.settled, after).goals);
   if (goals.length === 0 && before?.digest === after.digest) return undefined;
   if (goals.length === 0 && before === undefined) return undefined;
@@ -105,7 +110,7 @@ function adjustment(before: Resource | undefined, after: Resource, known: Known)
     from: revision,
     to: revision,
     stages: goals.map((goal) => plannedStage('at once', goal, [], known)),
-    notes: ['how it runs changes, not what runs: no rollout, no tag'],
+    notes: ['how it runs changes, not what runs: no rollout, no tag', ...outdatedNotes(revision, known.instances)],
   };
 }
 
@@ -120,12 +125,19 @@ function deletion(before: Resource, known: Known): Change {
     resource: before.id,
     change: 'delete',
     ...(current !== undefined && { from: current }),
-    stages: [
-      { name: 'traffic away', goal: 'none', gates: [] },
-      { name: 'remove', goal: 'none', gates: [] },
-    ],
+    stages: goingAway(before),
     notes: [],
   };
+}
+
+/** What was created goes; hosts are there with or without Sluice. */
+function goingAway({ spec }: Resource): PlannedStage[] {
+  const remove = { name: 'remove', goal: 'none', gates: [] };
+  if (spec.kind === 'Workload' || spec.kind === 'Service') {
+    return [{ name: 'traffic away', goal: 'none', gates: [] }, remove];
+  }
+  const created = spec.kind === 'Fleet' ? 'size' in spec.members : spec.create !== undefined;
+  return created ? [remove] : [{ name: 'let go', goal: 'hosts stay as they are, in service', gates: [] }];
 }
 
 function plannedStage(name: string, goal: Goal, gates: Gate[], known: Known): PlannedStage {

@@ -9,7 +9,7 @@ import { type Goal, type Settled, type Stage, wantsAny } from './plan.ts';
  */
 export function goalsInEffect(kind: Kind, settled: Settled, stages: Stage[], upTo: number): Goal[] {
   const byPlace = new Map<string, Goal>();
-  const lay = (goal: Goal) => byPlace.set(goal.kind === 'replicas' ? `replicas ${goal.version}` : 'traffic', goal);
+  const lay = (goal: Goal) => byPlace.set(goal.kind === 'replicas' ? `replicas ${goal.version}` : goal.kind, goal);
   for (const goal of settled.goals) lay(goal);
   for (const stage of stages.slice(0, upTo + 1)) lay(stage.goal);
   const goals = [...byPlace.values()];

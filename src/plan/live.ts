@@ -1,4 +1,4 @@
-import type { Revision } from '../manifest/resource.ts';
+import type { Revision, ScalingProcess } from '../manifest/resource.ts';
 
 /** Milliseconds since the epoch. Time is always an argument. */
 export type Instant = number;
@@ -35,6 +35,45 @@ export interface LiveUnit {
   address?: string;
 }
 
+/** The last thing that was run on an instance, by the marker beside it. `unknown`: it was begun, its process is gone, no outcome was left. */
+export interface LiveAttempt {
+  id: string;
+  state: 'running' | 'succeeded' | 'failed' | 'unknown';
+  /** `exited with code 1: disk full`; empty: nothing to say. */
+  message: string;
+}
+
+/** One of a fleet's instances or a cluster's nodes. */
+export interface LiveInstance {
+  id: string;
+  /** The target created it, and takes it away; else it is a host that is only used. */
+  created: boolean;
+  /** A cluster's control plane is upgraded first, each node of it alone. */
+  controlPlane: boolean;
+  /** Revisions applied to it, oldest first: each from the moment at which its run began. */
+  applied: Revision[];
+  /** It answers, and what should run on it does. */
+  ready: boolean;
+  /** `leaving`: it gets nothing new and still has something under way. */
+  service: 'in' | 'leaving' | 'out';
+  /** Its share at the load balancer; absent: it is behind none. */
+  weight?: number;
+  /** Nothing new is put on it by whoever schedules there. */
+  cordoned: boolean;
+  /** Its last `update`. */
+  attempt?: LiveAttempt;
+  /** Its last taking out of service, where something is run for it: a drain. */
+  drain?: LiveAttempt;
+  /** What a node says that it runs; absent: it does not say. */
+  version?: string;
+  address?: string;
+  /** Of what the target created: when its process died, while it is dead. */
+  diedAt?: Instant;
+  /** Starts in a row that did not last. */
+  restarts: number;
+  message?: string;
+}
+
 /** What is there. `complete: false`: something could not be seen, so nothing may be removed. */
 export interface Live {
   observedAt: Instant;
@@ -42,6 +81,10 @@ export interface Live {
   units: LiveUnit[];
   /** What the proxy really does now; absent: it routes nothing for this resource, or could not be asked (`complete: false`). */
   traffic?: TrafficPolicy;
+  /** Of a fleet or a cluster, in the order in which they are upgraded. */
+  instances?: LiveInstance[];
+  /** Of a fleet: what is held from going on by itself. */
+  suspended?: ScalingProcess[];
 }
 
 export const nothingLive = (observedAt: Instant): Live => ({ observedAt, complete: true, units: [] });

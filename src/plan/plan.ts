@@ -15,8 +15,27 @@ export interface TrafficGoal {
   kind: 'traffic';
   policy: TrafficPolicy;
 }
+/** What brings one unit to `to`: the scripts of the revisions in `undo` taken back, the first of them first; or, with none, `to`'s own run. */
+export interface UnitChange {
+  to: Revision;
+  undo: Revision[];
+}
+/** Each of these units updated and back in service, at most so many of them under way. */
+export interface UnitsGoal {
+  kind: 'units';
+  want: Record<string, UnitChange>;
+  maxInFlight: number;
+}
+/** The instances that there are; with a size, the target creates what is missing, with this revision on it. */
+export interface MembersGoal {
+  kind: 'members';
+  size?: number;
+  /** Of a cluster: so many of them are its control plane. */
+  controlPlane?: number;
+  revision: Revision;
+}
 /** A predicate on what is live. */
-export type Goal = ReplicasGoal | TrafficGoal;
+export type Goal = ReplicasGoal | TrafficGoal | UnitsGoal | MembersGoal;
 
 export const wantsAny = (goal: ReplicasGoal): boolean => Object.values(goal.want).some((n) => n > 0);
 

@@ -1,7 +1,8 @@
-/** One entry for both kinds: from what is declared and what is settled to the stages of a rollout. */
+/** One entry for all kinds: from what is declared and what is settled to the stages of a rollout. */
 import type { Resource, Revision, ServiceSpec, WorkloadSpec } from '../manifest/resource.ts';
 import { bounds } from './bounds.ts';
-import type { TrafficPolicy } from './live.ts';
+import { clusterStages, fleetStages } from './instances.ts';
+import type { LiveInstance, TrafficPolicy } from './live.ts';
 import { type Goal, type Plan, type ReplicasGoal, type Settled, type Stage, settledRevision } from './plan.ts';
 import { finalPolicy, percentPolicy, policyStage, samePolicy, shareOf, trafficStages } from './traffic.ts';
 import { runningVersions, stableFor, versionName, versionOf } from './versions.ts';
@@ -14,6 +15,8 @@ export interface Ask {
   /** The id that the rollout has or will have. */
   id: number;
   generation: number;
+  /** Of a fleet or a cluster: what is there at the start. */
+  instances?: LiveInstance[];
 }
 
 /**
@@ -39,6 +42,9 @@ export function planRollout(ask: Ask, going: Direction): Plan {
   if (spec.kind === 'Workload') {
     return { ...base, version: '', stages: [{ name: 'roll', goal: workloadGoal(spec, revision), gates: [] }] };
   }
+  if (spec.kind === 'Fleet') return { ...base, version: '', stages: fleetStages(spec, revision, ask.instances ?? []) };
+  if (spec.kind === 'Cluster')
+    return { ...base, version: '', stages: clusterStages(spec, revision, ask.instances ?? []) };
   const version = versionName(spec, ask.settled, revision, ask.id).name;
   return { ...base, version, stages: serviceStages(spec, revision, version, ask.settled, going) };
 }

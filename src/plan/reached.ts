@@ -1,6 +1,7 @@
 /** What is seen of a goal: whether it is reached, and how much of it is done. */
-import type { Instant, Live, LiveUnit } from './live.ts';
-import type { Goal, ReplicasGoal } from './plan.ts';
+import type { Revision } from '../manifest/resource.ts';
+import type { Instant, Live, LiveInstance, LiveUnit } from './live.ts';
+import type { Goal, MembersGoal, ReplicasGoal } from './plan.ts';
 import { samePolicy } from './traffic.ts';
 
 /** Ready without a break for at least `minReadySeconds`, and not on its way out. */
@@ -13,9 +14,25 @@ export function available(unit: LiveUnit, minReadySeconds: number, now: Instant)
 export function reached(goal: Goal, live: Live, now: Instant): boolean {
   if (!live.complete) return false;
   if (goal.kind === 'traffic') return samePolicy(goal.policy, live.traffic);
+  const instances = live.instances ?? [];
+  if (goal.kind === 'members') return membersReached(goal, instances);
+  if (goal.kind === 'units') {
+    return Object.entries(goal.want).every(([id, { to }]) => isAt(instances, id, to));
+  }
   const mine = live.units.filter((unit) => unit.version === goal.version);
   const wanted = Object.values(goal.want).reduce((sum, n) => sum + n, 0);
   return mine.length === wanted && doneOf(goal, live, now) === wanted;
+}
+
+const isAt = (instances: LiveInstance[], id: string, revision: Revision): boolean =>
+  instances.some((instance) => instance.id === id && instance.applied.at(-1) === revision && instance.ready);
+
+/** Hosts come and go by themselves; what the target creates is all there, in service. */
+function membersReached({ size, controlPlane }: MembersGoal, instances: LiveInstance[]): boolean {
+  if (size === undefined) return true;
+  const masters = instances.filter((instance) => instance.controlPlane).length;
+  const counted = instances.length === size && (controlPlane === undefined || masters === controlPlane);
+  return counted && instances.every(({ ready }) => ready);
 }
 
 /** Available units of the wanted revisions, each counted up to what is wanted of it. */

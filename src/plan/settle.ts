@@ -1,5 +1,6 @@
 /** What a rollout leaves as right: the goals that repairs hold live to from then on. */
-import type { Oid, Resource, Revision, ServiceSpec } from '../manifest/resource.ts';
+import type { Oid, Resource, Revision, ServiceSpec, Spec } from '../manifest/resource.ts';
+import { clusterMembers } from './instances.ts';
 import type { TrafficPolicy } from './live.ts';
 import { type Goal, type Plan, type Settled, settledRevision, type Version } from './plan.ts';
 import { settledTraffic, versionGoal, workloadGoal } from './planner.ts';
@@ -11,10 +12,18 @@ export function settle(settled: Settled, resource: Resource, plan: Plan, commit:
   const { spec } = resource;
   const lineage = applied(settled.lineage, plan.to, commit, spec.revisionHistoryLimit);
   const after: Settled = { goals: [], lineage, versions: { ...settled.versions }, observed: false };
-  if (spec.kind === 'Workload') return { ...after, goals: [workloadGoal(spec, plan.to)] };
+  if (spec.kind !== 'Service') return { ...after, goals: restGoals(spec, plan.to) };
   const named = nameVersion(settled, plan, commit, id);
   const policy = lastPolicy(plan) ?? settledTraffic(settled);
   return serve(spec, { ...after, ...fullAfter(settled, policy), versions: named }, settled, policy, plan.version);
+}
+
+/** What a kind without versions is held to once a revision runs. */
+function restGoals(spec: Exclude<Spec, ServiceSpec>, revision: Revision): Goal[] {
+  if (spec.kind === 'Workload') return [workloadGoal(spec, revision)];
+  if (spec.kind === 'Cluster') return [clusterMembers(spec, revision)];
+  const size = 'size' in spec.members ? { size: spec.members.size } : {};
+  return [{ kind: 'members', ...size, revision }];
 }
 
 /** The new version's name is taken from the start of its rollout, also if that fails. */
@@ -30,7 +39,7 @@ export function nameVersion(settled: Settled, plan: Plan, commit: Oid, id: numbe
 /** After a how-only commit at rest: replicas and, for a service, traffic and kept versions; what runs stays. */
 export function resettle(settled: Settled, resource: Resource): Settled {
   const { spec } = resource;
-  if (spec.kind === 'Workload' || resource.revision !== settledRevision(settled)) return rescale(settled, resource);
+  if (spec.kind !== 'Service' || resource.revision !== settledRevision(settled)) return rescale(settled, resource);
   const latest = versionOf(settled, resource.revision);
   if (latest === undefined) return settled;
   const policy = finalPolicy(spec.traffic, { latest, stable: stableFor(settled, latest) });
@@ -42,7 +51,7 @@ export function rescale(settled: Settled, resource: Resource, policy = settledTr
   const { spec } = resource;
   const revision = settledRevision(settled);
   if (revision === undefined || settled.partial !== undefined) return settled;
-  if (spec.kind === 'Workload') return { ...settled, goals: [workloadGoal(spec, revision)], observed: false };
+  if (spec.kind !== 'Service') return { ...settled, goals: restGoals(spec, revision), observed: false };
   const latest = versionOf(settled, revision);
   if (latest === undefined) return settled;
   return serve(spec, { ...settled, ...fullAfter(settled, policy), observed: false }, settled, policy, latest);
@@ -56,13 +65,13 @@ export function settleAsIs(
   counts: Map<string, Record<Revision, number>>,
   policy: TrafficPolicy | undefined,
 ): Settled {
-  const goals: Goal[] = [...counts].map(([version, want]) => ({
-    ...(resource.spec.kind === 'Workload'
-      ? workloadGoal(resource.spec, plan.to)
-      : versionGoal(resource.spec, version, plan.to)),
-    want,
-  }));
-  if (resource.spec.kind === 'Service' && policy !== undefined) goals.push({ kind: 'traffic', policy });
+  const { spec } = resource;
+  const goalOf = (version: string): Goal[] =>
+    spec.kind === 'Service' ? [versionGoal(spec, version, plan.to)] : restGoals(spec, plan.to);
+  const goals: Goal[] = [...counts].flatMap(([version, want]) =>
+    goalOf(version).map((goal) => (goal.kind === 'replicas' ? { ...goal, want } : goal)),
+  );
+  if (spec.kind === 'Service' && policy !== undefined) goals.push({ kind: 'traffic', policy });
   return { ...settled, goals, partial: plan.to, observed: false };
 }
 

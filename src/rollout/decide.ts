@@ -1,5 +1,6 @@
 /** What next, for one resource: a pure function of what is declared, remembered, live, and of the time. */
-import type { Resource } from '../manifest/resource.ts';
+import { isInstances } from '../manifest/kinds.ts';
+import type { InstanceResource, Resource } from '../manifest/resource.ts';
 import { goalsInEffect } from '../plan/effect.ts';
 import type { Instant, Live } from '../plan/live.ts';
 import { type Goal, nothingSettled, type Settled } from '../plan/plan.ts';
@@ -7,8 +8,13 @@ import { reached } from '../plan/reached.ts';
 import type { Action, Decision, Declaration } from './decision.ts';
 import { follow } from './follow.ts';
 import { closeGap, type Gap } from './gap.ts';
+import { closeMembers } from './members.ts';
+import { followSchedules, scheduleWake } from './schedules.ts';
 import type { State } from './state.ts';
+import { tallyOf } from './tally.ts';
+import { earliest } from './times.ts';
 import { active, ended, historyEntry, move } from './transitions.ts';
+import { recordOf } from './unit-list.ts';
 import { type Walk, walk } from './walk.ts';
 
 /** What holds rollouts back from outside: `--paused`, or a file `PAUSED` in the data folder. */
@@ -43,16 +49,25 @@ export function decide(
   const before = state ?? newState(declaration);
   const { resource } = declaration;
   if (resource === undefined) return decideDeletion(declaration, before, live, now);
-  const followed = follow(declaration, resource, before, now, conditions);
+  const followed = follow(declaration, resource, before, live, now, conditions);
   const walked = walk(resource, followed.state, live, now, conditions);
-  const rest = atRest(resource, walked.state, live, now);
-  const gap = closeRolloutGap(resource, rest, live, now);
+  const rest = atRest(resource, followSchedules(resource, walked.state, now), live, now);
+  const gap = isInstances(resource)
+    ? closeUnitsGap(resource, rest, live, now)
+    : closeRolloutGap(resource, rest, live, now);
   const next = countRepairs(rest, gap.actions, now);
-  const wakeAt = earliest([walked.wakeAt, followed.wakeAt, gap.wakeAt, minReadyWake(next, live, now)]);
+  const wakes = [
+    walked.wakeAt,
+    followed.wakeAt,
+    gap.wakeAt,
+    minReadyWake(next, live, now),
+    scheduleWake(resource, now),
+  ];
+  const wakeAt = earliest(wakes);
   return {
     next,
     pushFirst: followed.pushFirst || walked.pushFirst,
-    actions: gap.actions,
+    actions: [...gap.actions, ...walked.actions],
     questions: walked.questions,
     proposeRevert: walked.proposeRevert,
     gone: false,
@@ -65,6 +80,18 @@ function why(walked: Walk, gap: Gap, state: State): string {
   if (active(state.rollout)) return `rollout ${state.rollout.id} ${state.rollout.phase}: ${walked.why}`;
   if (gap.actions.length > 0) return 'live differs from the settled goal';
   return state.settled.observed ? 'settled and observed' : walked.why;
+}
+
+/** What surrounds the units: how many there are, and that they live. */
+function closeUnitsGap({ id, spec }: InstanceResource, state: State, live: Live, now: Instant): Gap {
+  const { rollout } = state;
+  const rolling = active(rollout) && rollout.phase !== 'Pending' && rollout.phase !== 'Checking';
+  const staged = rollout?.phase === 'Progressing' ? rollout.plan.stages[rollout.stage]?.goal : undefined;
+  const asked = staged?.kind === 'members' ? staged : undefined;
+  const settled = state.settled.goals.find((goal) => goal.kind === 'members');
+  const busy = new Set(active(rollout) ? tallyOf(rollout).underWay : []);
+  const options = { name: id.slice(id.indexOf('/') + 1), now, rolling, asked: asked !== undefined, busy };
+  return closeMembers(spec, asked ?? settled, live, options);
 }
 
 /** Goals of the moment. Turned, ended or not begun: the settled ones; else with the stages walked so far laid over them. */
@@ -103,10 +130,12 @@ function atRest(resource: Resource, state: State, live: Live, now: Instant): Sta
   return settled.observed || !holds ? state : { ...state, settled: { ...settled, observed: true } };
 }
 
+const MENDING: Action['kind'][] = ['start', 'route', 'create', 'heal'];
+
 /** Starting and routing repair; stopping what is too many does not. */
 function countRepairs(state: State, actions: Action[], now: Instant): State {
   if (active(state.rollout) || !state.settled.observed) return state;
-  const mended = actions.filter((action) => action.kind === 'start' || action.kind === 'route').length;
+  const mended = actions.filter(({ kind }) => MENDING.includes(kind)).length;
   if (mended === 0) return state;
   return { ...state, repairs: { count: state.repairs.count + mended, last: now } };
 }
@@ -123,13 +152,6 @@ function minReadyWake({ settled, rollout }: State, live: Live, now: Instant): In
   return earliest(due.filter((at) => at > now));
 }
 
-function earliest(times: (Instant | undefined)[]): Instant | undefined {
-  return times.reduce(
-    (first, at) => (at === undefined || (first !== undefined && first <= at) ? first : at),
-    undefined,
-  );
-}
-
 /** Traffic away, then every unit; then nothing of it is left. */
 function decideDeletion(declaration: Declaration, before: State, live: Live, now: Instant): Decision {
   const confirmed = declaration.deletionConfirmed;
@@ -140,13 +162,26 @@ function decideDeletion(declaration: Declaration, before: State, live: Live, now
     return { ...base, actions: [], gone: false, why: `deletion by ${declaration.commit} waits for confirmDeletion` };
   }
   const gap = closeGap([], live, { name: '', now, hold: false, unroute: true });
-  const gone = live.complete && live.units.length === 0 && live.traffic === undefined;
+  const left = releaseUnits(state, live);
+  const gone = live.complete && live.units.length === 0 && live.traffic === undefined && left.length === 0;
   return {
     ...base,
-    actions: gone ? [{ kind: 'forget' }] : gap.actions,
+    actions: gone ? [{ kind: 'forget' }] : [...gap.actions, ...left],
     gone,
     why: gone ? 'deleted' : 'being deleted',
   };
+}
+
+/** What the target created goes; a host that was taken out of service goes back, and is let go as it is. */
+function releaseUnits({ rollout }: State, { instances = [] }: Live): Action[] {
+  return instances.flatMap((instance): Action[] => {
+    if (instance.created) return [{ kind: 'remove', unit: instance.id }];
+    const before = recordOf(rollout?.units, instance.id)?.before;
+    if (before === undefined || !before.inService) return [];
+    const { weight, cordoned } = before;
+    const isBack = instance.service === 'in' && instance.weight === weight && instance.cordoned === cordoned;
+    return isBack ? [] : [{ kind: 'putBack', unit: instance.id, ...(weight !== undefined && { weight }), cordoned }];
+  });
 }
 
 function closeRollout(state: State, now: Instant): State {

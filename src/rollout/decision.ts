@@ -1,6 +1,6 @@
-import type { Check, Oid, Operation, Resource, Revision } from '../manifest/resource.ts';
+import type { Check, Oid, Operation, Resource, Revision, ScalingProcess } from '../manifest/resource.ts';
 import type { Instant, TrafficPolicy } from '../plan/live.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan, UnitChange } from '../plan/plan.ts';
 import type { PrecheckResult, State } from './state.ts';
 
 /** What a driver does to one unit or to one resource's traffic. Accepted at once; its outcome is learnt by observing. */
@@ -11,19 +11,36 @@ export type Action =
   | { kind: 'stop'; unit: string; attempt: string }
   /** Without a policy nothing is routed any more. */
   | { kind: 'route'; policy: TrafficPolicy | undefined }
+  /** Takes an instance out of service: nothing new, what is under way is waited for; `cordon` and drain in a cluster. */
+  | { kind: 'takeOut'; unit: string; attempt: string; cordon: boolean }
+  /** Brings an instance to what is wanted, once for each attempt; what undoes it is stored beside it first. */
+  | { kind: 'update'; unit: string; attempt: string; change: UnitChange }
+  /** Puts an instance back as it was. */
+  | { kind: 'putBack'; unit: string; weight?: number; cordoned: boolean }
+  /** Creates an instance with this revision on it; what is there of this attempt already is left. */
+  | { kind: 'create'; unit: string; revision: Revision; attempt: string }
+  /** Takes an instance out of service and away; a host is only let go. */
+  | { kind: 'remove'; unit: string }
+  /** Starts again what should run on an instance and does not. */
+  | { kind: 'heal'; unit: string; attempt: string }
+  /** Exactly these are held from going on by themselves. */
+  | { kind: 'suspend'; processes: ScalingProcess[] }
   /** Takes away the host, and the whole of what the driver remembers of a deleted resource. */
   | { kind: 'forget' };
 
 /** What the operator asks and reports back as an event. Without side effects on what runs. */
 export type Question =
   | { kind: 'precheck'; plan: Plan }
-  | { kind: 'check'; stage: number; checks: { check: Check; version: string }[] };
+  | { kind: 'check'; stage: number; checks: { check: Check; version: string }[] }
+  /** Whether an updated instance is well. */
+  | { kind: 'verify'; unit: string; checks: Check[] };
 
 /** What happened since. What is declared and what is live are no events: they are looked at each time. */
 export type Event =
   | { kind: 'operation'; operation: Operation }
-  | { kind: 'prechecked'; rollout: number; results: PrecheckResult[] }
+  | { kind: 'prechecked'; rollout: number; revision: Revision; results: PrecheckResult[] }
   | { kind: 'checked'; rollout: number; stage: number; pass: boolean; message: string }
+  | { kind: 'verified'; rollout: number; unit: string; pass: boolean; message: string }
   /** The status branch holds a tip that this operator did not write. */
   | { kind: 'tampered'; message: string };
 

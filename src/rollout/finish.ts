@@ -18,10 +18,17 @@ export function finish(
   message: string,
   resource: Resource,
 ): State {
-  const closed = move(rollout, phase, now, message);
+  const closed = cleaned(move(rollout, phase, now, message));
   const history = [...state.history, historyEntry(closed)].slice(-resource.spec.revisionHistoryLimit);
   const attempted = IN_VAIN.includes(phase) ? { attempted: rollout.plan.to } : {};
   return { ...state, ...attempted, rollout: closed, history };
+}
+
+/** Of one that expired only what it was is kept; what units remember of it stays beside them. */
+function cleaned(rollout: Rollout): Rollout {
+  if (rollout.phase !== 'Expired') return rollout;
+  const { units: _, ...rest } = rollout;
+  return { ...rest, stage: 0, times: [], plan: { ...rollout.plan, stages: [] } };
 }
 
 export function succeed(state: State, rollout: Rollout, resource: Resource, now: Instant): State {

@@ -1,15 +1,18 @@
 /** Follows what is declared: begins rollouts, supersedes, plans anew, takes up how-only commits. */
-import type { Resource } from '../manifest/resource.ts';
-import type { Instant } from '../plan/live.ts';
+import { isInstances } from '../manifest/kinds.ts';
+import type { InstanceResource, Resource, Revision } from '../manifest/resource.ts';
+import type { Instant, Live } from '../plan/live.ts';
 import { type Plan, type Stage, settledRevision } from '../plan/plan.ts';
 import { direction, planRollout, stepsAhead } from '../plan/planner.ts';
 import { rescale, resettle } from '../plan/settle.ts';
 import { samePolicy, shareOf } from '../plan/traffic.ts';
+import { close } from './closing.ts';
 import type { Conditions } from './decide.ts';
 import type { Declaration } from './decision.ts';
 import { finish } from './finish.ts';
+import { replanUnits } from './instances.ts';
 import type { Rollout, State } from './state.ts';
-import { active } from './transitions.ts';
+import { active, move } from './transitions.ts';
 
 interface Followed {
   state: State;
@@ -21,6 +24,7 @@ export function follow(
   declaration: Declaration,
   resource: Resource,
   before: State,
+  live: Live,
   now: Instant,
   conditions: Conditions,
 ): Followed {
@@ -28,12 +32,14 @@ export function follow(
   const { rollout } = state;
   const changed = state.digest !== resource.digest;
   if (active(rollout)) {
+    if (isInstances(resource)) return followUnits(state, rollout, resource, declaration, live, now, conditions);
     if (wantsOther(rollout, state, resource)) return supersede(state, rollout, resource, declaration, now, conditions);
     if (changed && rollout.plan.to === resource.revision) return replan(state, rollout, resource);
     return { state: { ...state, digest: resource.digest }, pushFirst: false };
   }
   if (needsRollout(state, resource)) {
-    return { state: begin(state, resource, declaration, now, conditions), pushFirst: false };
+    if (isInstances(resource) && !live.complete) return { state, pushFirst: false };
+    return { state: begin(state, resource, declaration, now, conditions, undefined, live), pushFirst: false };
   }
   if (!changed) return { state, pushFirst: false };
   if (resource.spec.kind === 'Service' && stepsAhead(resource.spec, resource.revision, state.settled)) {
@@ -81,6 +87,7 @@ function begin(
   now: Instant,
   conditions: Conditions,
   towards?: string,
+  live?: Live,
 ): State {
   const highest = Math.max(conditions.highestId, state.rollout?.id ?? 0, ...state.history.map((entry) => entry.id));
   const id = highest + 1;
@@ -93,7 +100,7 @@ function begin(
     message: 'not begun',
     startedAt: now,
     prechecks: [],
-    plan: planRollout({ resource, settled: state.settled, id, generation: 1 }, cause),
+    plan: planRollout({ resource, settled: state.settled, id, generation: 1, instances: live?.instances ?? [] }, cause),
     stage: 0,
     times: [],
     checks: { failures: 0 },
@@ -127,15 +134,57 @@ function replan(state: State, rollout: Rollout, resource: Resource): Followed {
   return { state: { ...state, settled, digest: resource.digest, rollout: next }, pushFirst: true };
 }
 
+/**
+ * Of units: another revision takes over once its prechecks hold and what is under way has finished; a cluster's own
+ * version, declared again, cancels: nothing is ever downgraded.
+ */
+function followUnits(
+  before: State,
+  rollout: Rollout,
+  resource: InstanceResource,
+  declaration: Declaration,
+  live: Live,
+  now: Instant,
+  conditions: Conditions,
+): Followed {
+  const changed = before.digest !== resource.digest;
+  const state: State = { ...before, digest: resource.digest };
+  if (!wantsOther(rollout, state, resource)) {
+    const { successor: _, ...alone } = rollout;
+    const follows = changed && rollout.plan.to === resource.revision && !rollout.turned && rollout.units !== undefined;
+    const next = follows ? replanUnits(resource, alone, live) : alone;
+    return { state: { ...state, rollout: next }, pushFirst: follows };
+  }
+  const untouched = rollout.phase === 'Pending' || rollout.phase === 'Checking';
+  if (untouched) return supersede(state, rollout, resource, declaration, now, conditions);
+  if (rollout.closing !== undefined) return { state, pushFirst: false };
+  if (resource.spec.kind === 'Cluster' && resource.revision === settledRevision(state.settled)) {
+    return { state: close(state, rollout, 'Canceled', 'canceled by a revert; what is done stays'), pushFirst: true };
+  }
+  return { state: succession(state, rollout, resource.revision, now), pushFirst: false };
+}
+
+function succession(state: State, rollout: Rollout, revision: Revision, now: Instant): State {
+  const successor = rollout.successor?.revision === revision ? rollout.successor : { revision, prechecks: [] };
+  const failed = successor.prechecks.filter(({ result }) => result === 'fail');
+  if (successor.prechecks.length === 0) return { ...state, rollout: { ...rollout, successor } };
+  if (failed.length === 0) return close(state, { ...rollout, successor }, 'Superseded', `superseded by ${revision}`);
+  const what = failed.map(({ name, message }) => `${name}: ${message}`).join('; ');
+  const message = `${revision} was declared, but its prechecks fail: ${what}`;
+  const canPause = rollout.phase === 'Progressing' || rollout.phase === 'RollingBack';
+  const paused = canPause ? move(rollout, 'Paused', now, message, 'Failure') : rollout;
+  return { ...state, rollout: { ...paused, successor } };
+}
+
 function rescaled(stage: Stage, fresh: Plan): Stage {
   const { goal } = stage;
-  if (goal.kind === 'traffic') return stage;
+  if (goal.kind !== 'replicas') return stage;
   const again = fresh.stages.find((other) => other.goal.kind === 'replicas' && other.goal.version === goal.version);
   return again ? { ...stage, goal: again.goal } : stage;
 }
 
 function ahead(stage: Stage, done: Stage[], fresh: Plan): boolean {
-  if (stage.goal.kind === 'replicas') return !done.some((other) => other.name === stage.name);
+  if (stage.goal.kind !== 'traffic') return !done.some((other) => other.name === stage.name);
   const last = done.filter((other) => other.goal.kind === 'traffic').at(-1)?.goal;
   if (last?.kind !== 'traffic') return true;
   if (samePolicy(last.policy, stage.goal.policy)) return false;

@@ -15,6 +15,42 @@ export type Phase =
   | 'Superseded'
   | 'Expired';
 export type PauseReason = 'Batch' | 'Step' | 'Failure' | 'Operator' | 'Window' | 'Unknown';
+/** `Skipped` counts as success, `Canceled` as failure. `Unknown`: it was begun and nothing tells how it ended. */
+export type UnitState =
+  | 'Pending'
+  | 'TakingOut'
+  | 'Updating'
+  | 'Verifying'
+  | 'PuttingBack'
+  | 'Succeeded'
+  | 'Failed'
+  | 'Skipped'
+  | 'Canceled'
+  | 'Unknown';
+
+/** One unit on its way through a rollout. */
+export interface UnitRecord {
+  state: UnitState;
+  /** Since when it is in this state. */
+  since: Instant;
+  /** What a person should know of it; empty: nothing. */
+  message: string;
+  /** Which try this is, from 1: part of the attempt's id, so that a retry is another attempt and a restart is not. */
+  tries: number;
+  /** What it had before it was touched, and gets back. */
+  before: { inService: boolean; weight?: number; cordoned: boolean };
+  /** What it becomes once it is back in service; absent: `Succeeded`. */
+  as?: 'Skipped' | 'Canceled' | 'Failed';
+  /** Verifying: so many checks failed in a row; asked last; passed. */
+  checks: { failures: number; askedAt?: Instant; passed: boolean };
+}
+
+/** In the order of the plan; `ids` is the same list as long as the rollout lasts. */
+export interface Units {
+  readonly ids: readonly string[];
+  readonly records: readonly UnitRecord[];
+}
+
 export type Cause = 'upgrade' | 'rollback';
 export type Health = 'Healthy' | 'Progressing' | 'Paused' | 'Degraded' | 'Invalid';
 
@@ -58,6 +94,18 @@ export interface Rollout {
   turned: boolean;
   /** Units that died before this are started again without a delay. */
   retriedAt?: Instant;
+  /** Of fleets and clusters: the units of the plan, frozen at the start. */
+  units?: Units;
+  /** The stages are those of the way back. */
+  back?: boolean;
+  /** Paused because the status branch holds a tip that the operator did not write. */
+  tampered?: boolean;
+  /** It ends so once the units under way have finished and all that was taken out is back. */
+  closing?: { phase: 'Canceled' | 'Superseded' | 'Expired' | 'Failed'; message: string };
+  /** Another revision was declared meanwhile; it takes over if its prechecks hold. */
+  successor?: { revision: Revision; prechecks: PrecheckResult[] };
+  /** Since when it is paused; absent: it is not. */
+  pausedAt?: Instant;
 }
 
 export interface OperationOutcome {

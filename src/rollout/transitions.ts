@@ -26,8 +26,9 @@ export function move(rollout: Rollout, phase: Phase, now: Instant, message: stri
   if (rollout.phase !== phase && !TRANSITIONS[rollout.phase].includes(phase)) {
     throw new Error(`rollout ${rollout.id}: ${rollout.phase} → ${phase} is no legal transition`);
   }
-  const { reason: _, finishedAt: __, ...rest } = rollout;
-  const moved: Rollout = { ...rest, phase, message, ...(reason === undefined ? {} : { reason }) };
+  const { reason: _, finishedAt: __, pausedAt, ...rest } = rollout;
+  const since = phase === 'Paused' ? { pausedAt: pausedAt ?? now } : {};
+  const moved: Rollout = { ...rest, phase, message, ...(reason === undefined ? {} : { reason }), ...since };
   if (TRANSITIONS[phase].length === 0) return { ...moved, finishedAt: now };
   const resumed = rollout.phase === 'Paused' && phase !== 'Paused';
   return resumed ? { ...moved, progress: { ...moved.progress, at: now } } : moved;

@@ -1,84 +1,84 @@
 /** Walks the active rollout as far as what is live, the gates and the clock let it go. */
+import { isInstances, isReplicas } from '../manifest/kinds.ts';
 import type { Resource } from '../manifest/resource.ts';
-import { goalsInEffect } from '../plan/effect.ts';
 import type { Instant, Live } from '../plan/live.ts';
-import { doneOf, reached } from '../plan/reached.ts';
+import { planRollout } from '../plan/planner.ts';
+import { doneOf } from '../plan/reached.ts';
 import { nameVersion } from '../plan/settle.ts';
+import { pausedBack, rollingBack, turn } from './back.ts';
+import { close, closingDown } from './closing.ts';
 import type { Conditions } from './decide.ts';
-import type { Question } from './decision.ts';
+import type { Action, Question } from './decision.ts';
 import { finish, succeed } from './finish.ts';
 import { askGates } from './gates.ts';
-import type { PauseReason, Rollout, State } from './state.ts';
+import { advance, cameThrough, countText, freeze, troubleOf } from './instances.ts';
+import { paused } from './paused.ts';
+import type { Rollout, State } from './state.ts';
+import { begun, type Context, holdOf, nextStage, pause, type Step, stageReached, trouble, waking } from './step.ts';
+import { earliest } from './times.ts';
 import { active, move } from './transitions.ts';
-import { nextMinute, windowOpen } from './windows.ts';
 
 export interface Walk {
   state: State;
   pushFirst: boolean;
   proposeRevert: boolean;
   questions: Question[];
+  /** Of units: replicas are moved by closing the gap. */
+  actions: Action[];
   wakeAt?: Instant;
   why: string;
 }
 
-interface Context {
-  resource: Resource;
-  live: Live;
-  now: Instant;
-  conditions: Conditions;
-}
-
-/** One step gives the next state, and whether there may be another one at the same instant. */
-type Step = Partial<Omit<Walk, 'state'>> & { state: State; again?: boolean };
-
 export function walk(resource: Resource, state: State, live: Live, now: Instant, conditions: Conditions): Walk {
   const context: Context = { resource, live, now, conditions };
-  const result: Walk = { state, pushFirst: false, proposeRevert: false, questions: [], why: 'nothing to do' };
+  const result: Walk = {
+    ...{ state, pushFirst: false, proposeRevert: false },
+    ...{ questions: [], actions: [], why: 'nothing to do' },
+  };
   for (;;) {
     const { rollout } = result.state;
     if (!active(rollout)) return result;
-    const step = stepOf(rollout)(context, result.state, rollout);
+    const advanced = advanceUnits(context, rollout);
+    const step = stepOf(advanced.rollout)(context, { ...result.state, rollout: advanced.rollout }, advanced.rollout);
     result.state = step.state;
     result.pushFirst ||= step.pushFirst ?? false;
     result.proposeRevert ||= step.proposeRevert ?? false;
-    result.questions = step.questions ?? [];
+    result.questions = [...advanced.questions, ...successorQuestion(advanced.rollout), ...(step.questions ?? [])];
+    result.actions = advanced.actions;
     result.why = step.why ?? step.state.rollout?.message ?? '';
-    if (step.wakeAt === undefined) delete result.wakeAt;
-    else result.wakeAt = step.wakeAt;
+    const wakeAt = earliest([advanced.wakeAt, step.wakeAt]);
+    if (wakeAt === undefined) delete result.wakeAt;
+    else result.wakeAt = wakeAt;
     if (!step.again) return result;
   }
 }
 
-function stepOf({ phase, turned }: Rollout): (context: Context, state: State, rollout: Rollout) => Step {
+/** What was declared meanwhile is asked first whether it could start. */
+function successorQuestion({ successor, plan, closing }: Rollout): Question[] {
+  if (successor === undefined || successor.prechecks.length > 0 || closing !== undefined) return [];
+  return [{ kind: 'precheck', plan: { ...plan, to: successor.revision } }];
+}
+
+/** Units under way finish whatever the rollout waits for; others begin only where nothing holds it. */
+function advanceUnits(context: Context, rollout: Rollout): ReturnType<typeof advance> {
+  const { resource, live, now } = context;
+  if (isReplicas(resource) || rollout.units === undefined) return { rollout, actions: [], questions: [] };
+  const moves = rollout.turned
+    ? rollout.phase === 'RollingBack' && rollout.back === true
+    : rollout.phase === 'Progressing';
+  const held = rollout.turned ? rollout.held : holdOf(context, rollout) !== undefined;
+  const mayStart = moves && !held && rollout.closing === undefined && troubleOf(resource, rollout) === undefined;
+  return advance(resource, rollout, live, now, mayStart);
+}
+
+function stepOf({ phase, turned, closing }: Rollout): (context: Context, state: State, rollout: Rollout) => Step {
+  if (closing !== undefined) return (context, state, rollout) => closingDown(context, state, rollout, closing);
   if (phase === 'Pending') return pending;
   if (phase === 'Checking') return checking;
   if (phase === 'RollingBack') return rollingBack;
   if (phase === 'Paused') return turned ? pausedBack : paused;
   return progressing;
 }
-
-interface Hold {
-  reason: PauseReason;
-  message: string;
-  wakeAt?: Instant;
-}
-
-/** What keeps a rollout from starting or going on by itself. A rollback waits for no window. */
-function holdOf({ resource, conditions, now }: Context, rollout: Rollout): Hold | undefined {
-  if (rollout.held) return { reason: 'Operator', message: 'paused by an operation' };
-  if (resource.spec.paused)
-    return { reason: 'Operator', message: 'paused by spec.paused; commit paused: false to go on' };
-  if (conditions.operatorPaused) return { reason: 'Operator', message: 'the operator starts nothing new (--paused)' };
-  if (rollout.cause === 'upgrade' && !windowOpen(resource.spec.windows, now)) {
-    const windows = resource.spec.windows.map(
-      ({ cron, duration, timezone }) => `${cron} for ${duration} (${timezone})`,
-    );
-    return { reason: 'Window', message: `waits for a window: ${windows.join(', ')}`, wakeAt: nextMinute(now) };
-  }
-  return undefined;
-}
-
-const waking = (wakeAt: Instant | undefined) => (wakeAt === undefined ? {} : { wakeAt });
 
 function pending(context: Context, state: State, rollout: Rollout): Step {
   const hold = holdOf(context, rollout);
@@ -105,8 +105,17 @@ function checking(context: Context, state: State, rollout: Rollout): Step {
     resource.spec.kind === 'Service' && resource.spec.upgrade === 'newVersion'
       ? { ...state, settled: { ...state.settled, versions } }
       : state;
-  const begun = move({ ...rollout, progress: { mark: '', at: now } }, 'Progressing', now, 'begun');
+  if (isInstances(resource) && !context.live.complete) return { state, why: 'not everything could be observed' };
+  const frozen = isInstances(resource) ? frozenNow(context, state, rollout) : rollout;
+  const begun = move({ ...frozen, progress: { mark: '', at: now } }, 'Progressing', now, 'begun');
   return { state: { ...named, rollout: begun }, pushFirst: true, again: true };
+}
+
+/** What is there may have changed since the rollout was made: its units are those of the moment at which it begins. */
+function frozenNow({ resource, live, now }: Context, { settled }: State, rollout: Rollout): Rollout {
+  const { id, cause } = rollout;
+  const plan = planRollout({ resource, settled, id, generation: 1, instances: live.instances ?? [] }, cause);
+  return { ...rollout, plan, units: freeze(plan.stages, live, now) };
 }
 
 function progressing(context: Context, state: State, rollout: Rollout): Step {
@@ -116,13 +125,19 @@ function progressing(context: Context, state: State, rollout: Rollout): Step {
     return { state: pause(state, rollout, hold.reason, hold.message, now), ...waking(hold.wakeAt) };
   }
   const stage = rollout.plan.stages[rollout.stage];
-  if (stage === undefined) return { state: succeed(state, rollout, context.resource, now) };
+  if (stage === undefined) return atLast(context, state, rollout);
+  const trouble = isInstances(context.resource) ? troubleOf(context.resource, rollout) : undefined;
+  if (trouble?.reason === 'Unknown') return { state: pause(state, rollout, 'Unknown', trouble.message, now) };
+  if (trouble !== undefined) return fail(context, state, rollout, trouble.message);
   const timed = begun(rollout, now);
   if (!stageReached(context, state, timed)) return waitForGoal(context, state, timed);
   const arrived: Rollout = timed.reachedAt === undefined ? { ...timed, reachedAt: now } : timed;
   const verdict = askGates(stage, arrived, now);
   if (verdict.kind === 'failed') return fail(context, state, arrived, verdict.message);
-  if (verdict.kind === 'pause') return { state: pause(state, arrived, 'Step', verdict.message, now) };
+  if (verdict.kind === 'pause') {
+    const reason = stage.goal.kind === 'units' ? 'Batch' : 'Step';
+    return { state: pause(state, arrived, reason, verdict.message, now) };
+  }
   if (verdict.kind === 'waits') {
     const asked = verdict.ask ? { ...arrived, checks: { ...arrived.checks, askedAt: now } } : arrived;
     return {
@@ -134,23 +149,10 @@ function progressing(context: Context, state: State, rollout: Rollout): Step {
   return { state: { ...state, rollout: nextStage(arrived, now) }, again: true };
 }
 
-/** The stage's goal is seen, and traffic goes where it should at this point. */
-function stageReached({ resource, live, now }: Context, state: State, rollout: Rollout): boolean {
-  const goals = goalsInEffect(resource.spec.kind, state.settled, rollout.plan.stages, rollout.stage);
-  const stage = rollout.plan.stages[rollout.stage];
-  return goals.every((goal) => (goal.kind === 'replicas' && goal !== stage?.goal) || reached(goal, live, now));
-}
-
-function begun(rollout: Rollout, now: Instant): Rollout {
-  if (rollout.times[rollout.stage] !== undefined) return rollout;
-  return { ...rollout, times: [...rollout.times.slice(0, rollout.stage), { begun: now }] };
-}
-
-function nextStage(rollout: Rollout, now: Instant): Rollout {
-  const { reachedAt: _, ...rest } = rollout;
-  const times = rest.times.map((time, index) => (index === rest.stage ? { ...time, done: now } : time));
-  const stage = rest.stage + 1;
-  return { ...rest, stage, times, checks: { failures: 0 }, continued: false, progress: { mark: '', at: now } };
+/** All stages are walked. With a unit that did not get there it has failed; what is out of service goes back first. */
+function atLast({ resource, now }: Context, state: State, rollout: Rollout): Step {
+  if (isReplicas(resource) || cameThrough(rollout)) return { state: succeed(state, rollout, resource, now) };
+  return { state: close(state, rollout, 'Failed', 'not every unit was updated'), again: true };
 }
 
 /** The progress clock starts anew whenever more is done than before; it does not run while the goal is reached. */
@@ -161,6 +163,8 @@ function waitForGoal(context: Context, state: State, rollout: Rollout): Step {
   const progress = mark === waiting.progress.mark ? waiting.progress : { mark, at: now };
   const deadline = progress.at + resource.spec.progressDeadlineSeconds * 1000;
   const next: Rollout = { ...waiting, progress, message: `${mark}${trouble(live)}` };
+  // Each unit has a deadline of its own, and a script a timeout.
+  if (rollout.plan.stages[rollout.stage]?.goal.kind === 'units') return { state: { ...state, rollout: next } };
   if (now >= deadline) {
     return fail(context, state, next, `no progress for ${resource.spec.progressDeadlineSeconds} s${trouble(live)}`);
   }
@@ -171,30 +175,23 @@ function progressMark(rollout: Rollout, live: Live, now: Instant): string {
   const stage = rollout.plan.stages[rollout.stage];
   if (stage === undefined) return 'all stages are done';
   if (stage.goal.kind === 'traffic') return 'traffic is being moved';
-  const total = Object.values(stage.goal.want).reduce((sum, n) => sum + n, 0);
-  const others = live.units.filter(
-    (unit) => unit.version === (stage.goal.kind === 'replicas' ? stage.goal.version : ''),
-  );
+  if (stage.goal.kind === 'units') return countText(rollout);
+  if (stage.goal.kind === 'members') {
+    const ready = (live.instances ?? []).filter((instance) => instance.ready).length;
+    return `${ready} of ${stage.goal.size} instances are ready`;
+  }
+  const { want, version } = stage.goal;
+  const total = Object.values(want).reduce((sum, n) => sum + n, 0);
+  const others = live.units.filter((unit) => unit.version === version);
   const old = others.filter((unit) => unit.revision !== rollout.plan.to).length;
   const left = old === 0 ? '' : `, ${old} of earlier revisions left`;
   return `${doneOf(stage.goal, live, now)} of ${total} ready${left}`;
 }
 
-/** What is wrong with the units, in their own words. */
-function trouble(live: Live): string {
-  const unit =
-    live.units.find((candidate) => candidate.phase === 'dead' && candidate.message !== undefined) ??
-    live.units.find((candidate) => !candidate.ready && candidate.message !== undefined);
-  return unit ? `; ${unit.id}: ${unit.message}` : '';
-}
-
-function pause(state: State, rollout: Rollout, reason: PauseReason, message: string, now: Instant): State {
-  return { ...state, rollout: move(rollout, 'Paused', now, message, reason) };
-}
-
 /** `onFailure`. A rollback that fails, and a first rollout, have nothing to go back to: they wait for a person. */
 function fail({ resource, now }: Context, state: State, rollout: Rollout, message: string): Step {
-  const canTurn = rollout.cause === 'upgrade' && state.settled.goals.length > 0;
+  const isCluster = resource.spec.kind === 'Cluster';
+  const canTurn = !isCluster && rollout.cause === 'upgrade' && state.settled.goals.length > 0;
   if (resource.spec.onFailure === 'pause' || !canTurn) {
     return { state: pause(state, rollout, 'Failure', message, now) };
   }
@@ -204,44 +201,5 @@ function fail({ resource, now }: Context, state: State, rollout: Rollout, messag
     pushFirst: true,
     proposeRevert: resource.spec.onFailure === 'revert',
     again: true,
-  };
-}
-
-/** The same rollout turns: the settled goals are the way back. */
-export function turn(rollout: Rollout, now: Instant, message: string): Rollout {
-  const { reachedAt: _, ...rest } = rollout;
-  return { ...move(rest, 'RollingBack', now, `rolls back: ${message}`), turned: true, held: false };
-}
-
-function paused(context: Context, state: State, rollout: Rollout): Step {
-  const { now } = context;
-  const hold = holdOf(context, rollout);
-  const stage = rollout.plan.stages[rollout.stage];
-  const seen = stage !== undefined && stageReached(context, state, rollout);
-  const noted: Rollout = seen && rollout.reachedAt === undefined ? { ...rollout, reachedAt: now } : rollout;
-  if (hold) {
-    const keeps = noted.reason === 'Failure' || noted.reason === 'Unknown';
-    const next = keeps ? noted : move(noted, 'Paused', now, hold.message, hold.reason);
-    return { state: { ...state, rollout: next }, ...waking(hold.wakeAt) };
-  }
-  if (noted.reason === 'Failure' || noted.reason === 'Unknown') return { state: { ...state, rollout: noted } };
-  const stillAsked = noted.reason === 'Step' && stage !== undefined && askGates(stage, noted, now).kind === 'pause';
-  if (stillAsked) return { state: { ...state, rollout: noted } };
-  return { state: { ...state, rollout: move(noted, 'Progressing', now, 'goes on') }, again: true };
-}
-
-/** Only an unknown tip pauses a way back; nothing but a continue ends it. */
-function pausedBack(_context: Context, state: State): Step {
-  return { state };
-}
-
-function rollingBack({ resource, live, now }: Context, state: State, rollout: Rollout): Step {
-  const goals = goalsInEffect(resource.spec.kind, state.settled, [], -1);
-  const back = goals.every((goal) => reached(goal, live, now));
-  if (!back) return { state, why: `rolls back${trouble(live)}` };
-  const settled = { ...state.settled, observed: true };
-  const to = rollout.plan.from ?? 'nothing';
-  return {
-    state: finish({ ...state, settled }, rollout, 'RolledBack', now, `${rollout.message}; ${to} runs again`, resource),
   };
 }

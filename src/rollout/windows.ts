@@ -18,18 +18,24 @@ export function windowOpen(windows: Window[], now: Instant): boolean {
 export const nextMinute = (now: Instant): Instant => (Math.floor(now / MINUTE) + 1) * MINUTE;
 
 function openNow(window: Window, now: Instant): boolean {
-  const matches = matcher(window);
-  const earliest = now - seconds(window.duration) * 1000;
-  for (let minute = Math.floor(now / MINUTE) * MINUTE; minute > earliest; minute -= MINUTE) {
-    if (matches(minute)) return true;
-  }
-  return false;
+  return lastMatch(window, now, seconds(window.duration) * 1000) !== undefined;
 }
+
+/** The last minute, no more than `within` ago, that the expression matched; undefined: none. */
+export function lastMatch(schedule: CronSchedule, now: Instant, within: number): Instant | undefined {
+  const matches = matcher(schedule);
+  for (let minute = Math.floor(now / MINUTE) * MINUTE; minute > now - within; minute -= MINUTE) {
+    if (matches(minute)) return minute;
+  }
+  return undefined;
+}
+
+type CronSchedule = Pick<Window, 'cron' | 'timezone'>;
 
 const matchers = new Map<string, (minute: Instant) => boolean>();
 
 /** Whether a minute matches depends on nothing else, so it is asked of the library once. */
-function matcher({ cron: expression, timezone }: Window): (minute: Instant) => boolean {
+function matcher({ cron: expression, timezone }: CronSchedule): (minute: Instant) => boolean {
   const key = `${expression} ${timezone}`;
   const known = matchers.get(key);
   if (known) return known;

@@ -4,76 +4,14 @@
  */
 import type { Oid, ResourceId, Revision } from '../manifest/resource.ts';
 import type { Live } from '../plan/live.ts';
-import { type Plan, type Settled, settledRevision, type Version } from '../plan/plan.ts';
-import type {
-  Cause,
-  Health,
-  HistoryEntry,
-  PauseReason,
-  Phase,
-  PrecheckResult,
-  Rollout,
-  State,
-} from '../rollout/state.ts';
-import {
-  type GateDocument,
-  type GoalDocument,
-  goalFromDocument,
-  goalToDocument,
-  type PolicyDocument,
-  policyToDocument,
-} from './goals.ts';
-import type { UnitDocument } from './observed.ts';
-import { stageDocuments, stageFromDocument, timesFromDocument } from './stages.ts';
+import { type Settled, settledRevision, type Version } from '../plan/plan.ts';
+import type { Cause, Health, HistoryEntry, Phase, State } from '../rollout/state.ts';
+import { active } from '../rollout/transitions.ts';
+import { type GoalDocument, goalFromDocument, goalToDocument, type PolicyDocument, policyToDocument } from './goals.ts';
+import { type InstancesDocument, instancesToDocument } from './instances.ts';
+import { type RolloutDocument, rolloutFromDocument, rolloutToDocument } from './rollout.ts';
 import { fromTime, type Time, toTime } from './time.ts';
 import { oneLine } from './words.ts';
-
-/** `Waiting`: the goal is observed, its gates are not open yet. `Stopped`: the rollout paused, turned or ended in it. */
-export type StagePhase = 'Pending' | 'Progressing' | 'Waiting' | 'Stopped' | 'Done';
-
-export interface StageDocument {
-  name: string;
-  phase: StagePhase;
-  /** `want` in words. */
-  goal: string;
-  /** Absent: not observed. */
-  done?: number;
-  total: number;
-  begunAt?: Time;
-  doneAt?: Time;
-  want: GoalDocument;
-  gates?: GateDocument[];
-  /** Absent: not observed, not begun, or shown by a later stage. */
-  units?: UnitDocument[];
-}
-
-export interface RolloutDocument {
-  id: number;
-  cause: Cause;
-  commit: Oid;
-  from?: Revision;
-  to: Revision;
-  /** Absent for a workload. */
-  version?: string;
-  phase: Phase;
-  reason?: PauseReason;
-  message: string;
-  startedAt: Time;
-  finishedAt?: Time;
-  prechecks: PrecheckResult[];
-  generation: number;
-  /** The stage under way is the first that is not `Done`. */
-  stages: StageDocument[];
-  /** When the goal of the stage under way was reached. */
-  reachedAt?: Time;
-  /** Of the stage under way; absent: none asked yet. */
-  checks?: { passedAt?: Time; askedAt?: Time; failures: number; message?: string };
-  continued?: true;
-  held?: true;
-  turned?: true;
-  retriedAt?: Time;
-  progress: { mark: string; at: Time };
-}
 
 export interface VersionDocument {
   name: string;
@@ -121,6 +59,8 @@ export interface StatusDocument {
   versions?: VersionDocument[];
   /** What the proxy was seen to do. */
   traffic?: PolicyDocument;
+  /** Fleets and clusters; absent: not observed. */
+  instances?: InstancesDocument;
   repairs: { count: number; last?: Time };
   operations: OperationDocument[];
   history: HistoryDocument[];
@@ -146,13 +86,15 @@ export interface DocumentInput {
   message: string;
   /** `spec.host` of a service: versions answer below it. */
   host?: string | undefined;
+  /** `spec.version` of a cluster. */
+  version?: string | undefined;
 }
 
 /** Stops compiling when a field was added that the conversion does not know. */
 const nothingElse = (_rest: Record<string, never>): void => {};
 
 /** Times of stages beyond the plan's are dropped; all else comes back from `fromDocument` as it was. */
-export function toDocument({ id, state, live, health, message, host }: DocumentInput): StatusDocument {
+export function toDocument({ id, state, live, health, message, host, version }: DocumentInput): StatusDocument {
   const { commit, digest, settled, rollout, operations, repairs, history, attempted, deletion, ...rest } = state;
   nothingElse(rest);
   const revision = live === undefined ? undefined : liveRevision(settled, live);
@@ -166,6 +108,9 @@ export function toDocument({ id, state, live, health, message, host }: DocumentI
     ...(rollout !== undefined && { rollout: rolloutToDocument(rollout, settled, live) }),
     ...((versions.length > 0 || id.startsWith('Service/')) && { versions }),
     ...(live?.traffic !== undefined && id.startsWith('Service/') && { traffic: policyToDocument(live.traffic) }),
+    ...(live?.instances !== undefined && {
+      instances: instancesToDocument(live, { revision: wantedRevision(state), version }),
+    }),
     repairs: { count: repairs.count, ...(repairs.last !== undefined && { last: toTime(repairs.last) }) },
     operations: Object.entries(operations).map(([name, { outcome, message, at, digest }]) => ({
       name,
@@ -203,9 +148,18 @@ export function fromDocument(document: StatusDocument): State {
 function liveRevision(settled: Settled, live: Live): Revision | undefined {
   const revision = settledRevision(settled);
   if (revision === undefined) return undefined;
-  const wanted = settled.goals.some((goal) => goal.kind === 'replicas' && (goal.want[revision] ?? 0) > 0);
-  const ready = live.units.some((unit) => unit.revision === revision && unit.ready);
+  const wanted = settled.goals.some((goal) =>
+    goal.kind === 'replicas' ? (goal.want[revision] ?? 0) > 0 : goal.kind === 'members' && goal.size !== 0,
+  );
+  const ready =
+    live.units.some((unit) => unit.revision === revision && unit.ready) ||
+    live.instances?.some(({ applied, ready }) => applied.at(-1) === revision && ready);
   return ready || !wanted ? revision : undefined;
+}
+
+/** What should be on every instance now, or once the rollout is done. */
+function wantedRevision({ settled, rollout }: State): Revision | undefined {
+  return active(rollout) && !rollout.turned ? rollout.plan.to : settledRevision(settled);
 }
 
 function settledToDocument(settled: Settled): StatusDocument['settled'] {
@@ -249,88 +203,6 @@ function observedVersion(name: string, live: Live | undefined, host: string | un
   const ready = units.filter((unit) => unit.ready).length;
   const address = host !== undefined && units.length > 0 ? { address: `${name}.${host}` } : {};
   return { ready, total: units.length, ...address };
-}
-
-function rolloutToDocument(rollout: Rollout, settled: Settled, live: Live | undefined): RolloutDocument {
-  const { id, cause, commit, phase, reason, message, startedAt, finishedAt, prechecks, plan, ...more } = rollout;
-  const { stage: _, times: __, reachedAt, checks, progress, continued, held, turned, retriedAt, ...rest } = more;
-  nothingElse(rest);
-  const { generation, from, to, version, stages: ___, ...planRest } = plan;
-  nothingElse(planRest);
-  const asked = checks.failures > 0 || Object.keys(checks).length > 1;
-  return {
-    id,
-    cause,
-    commit,
-    ...(from !== undefined && { from }),
-    to,
-    ...(version !== '' && { version }),
-    phase,
-    ...(reason !== undefined && { reason }),
-    message,
-    startedAt: toTime(startedAt),
-    ...(finishedAt !== undefined && { finishedAt: toTime(finishedAt) }),
-    prechecks,
-    generation,
-    stages: stageDocuments(rollout, settled, live),
-    ...(reachedAt !== undefined && { reachedAt: toTime(reachedAt) }),
-    ...(asked && { checks: checksToDocument(checks) }),
-    ...(continued && { continued }),
-    ...(held && { held }),
-    ...(turned && { turned }),
-    ...(retriedAt !== undefined && { retriedAt: toTime(retriedAt) }),
-    progress: { mark: progress.mark, at: toTime(progress.at) },
-  };
-}
-
-function rolloutFromDocument(document: RolloutDocument): Rollout {
-  const { id, cause, commit, from, to, version, phase, reason, message, prechecks, generation, stages } = document;
-  const { startedAt, finishedAt, reachedAt, checks, continued, held, turned, retriedAt, progress } = document;
-  const plan: Plan = {
-    generation,
-    ...(from !== undefined && { from }),
-    to,
-    version: version ?? '',
-    stages: stages.map(stageFromDocument),
-  };
-  const firstLeft = stages.findIndex((stage) => stage.phase !== 'Done');
-  return {
-    id,
-    cause,
-    commit,
-    phase,
-    ...(reason !== undefined && { reason }),
-    message,
-    startedAt: fromTime(startedAt),
-    ...(finishedAt !== undefined && { finishedAt: fromTime(finishedAt) }),
-    prechecks,
-    plan,
-    stage: firstLeft === -1 ? stages.length : firstLeft,
-    times: timesFromDocument(stages),
-    ...(reachedAt !== undefined && { reachedAt: fromTime(reachedAt) }),
-    checks: checks === undefined ? { failures: 0 } : checksFromDocument(checks),
-    progress: { mark: progress.mark, at: fromTime(progress.at) },
-    continued: continued ?? false,
-    held: held ?? false,
-    turned: turned ?? false,
-    ...(retriedAt !== undefined && { retriedAt: fromTime(retriedAt) }),
-  };
-}
-
-function checksToDocument({ passedAt, askedAt, ...rest }: Rollout['checks']): NonNullable<RolloutDocument['checks']> {
-  return {
-    ...(passedAt !== undefined && { passedAt: toTime(passedAt) }),
-    ...(askedAt !== undefined && { askedAt: toTime(askedAt) }),
-    ...rest,
-  };
-}
-
-function checksFromDocument({ passedAt, askedAt, ...rest }: NonNullable<RolloutDocument['checks']>): Rollout['checks'] {
-  return {
-    ...(passedAt !== undefined && { passedAt: fromTime(passedAt) }),
-    ...(askedAt !== undefined && { askedAt: fromTime(askedAt) }),
-    ...rest,
-  };
 }
 
 function historyToDocument(entry: HistoryEntry): HistoryDocument {

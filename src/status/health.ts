@@ -6,13 +6,16 @@ import { reached } from '../plan/reached.ts';
 import { goalText, trafficText } from '../plan/words.ts';
 import type { Health, Phase, Rollout, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
-import { byName, seenOf, totalOf, wantedCount } from './observed.ts';
+import { byName, STARTS_IN_VAIN, seenOf, totalOf, wantedCount } from './observed.ts';
+import { unitsAtRest, unitsMoving, unitsPaused } from './units-health.ts';
 import { oneLine, stageText } from './words.ts';
 
 /** What the newest commit says of the resource. */
 export interface DeclaredNow {
   valid: boolean;
   revision?: Revision;
+  /** Of a cluster. */
+  version?: string;
   /** What is wrong with it: `shop.yaml:12:7 spec.replicas: …`. */
   errors?: string;
 }
@@ -21,9 +24,6 @@ export interface HealthAndMessage {
   health: Health;
   message: string;
 }
-
-/** A unit that was started again so often does not come up by itself. */
-const STARTS_IN_VAIN = 3;
 
 /** `live` absent: nothing was observed yet. */
 export function health(id: ResourceId, state: State, live: Live | undefined, declared: DeclaredNow): HealthAndMessage {
@@ -34,8 +34,8 @@ export function health(id: ResourceId, state: State, live: Live | undefined, dec
 function judge(id: ResourceId, state: State, live: Live | undefined, declared: DeclaredNow): HealthAndMessage {
   const { rollout, deletion } = state;
   if (!declared.valid) return invalid(state, declared);
-  if (deletion !== undefined) return deleted(deletion);
-  if (active(rollout)) return underWay(id, rollout, state, live);
+  if (deletion !== undefined) return deleted(id, deletion);
+  if (active(rollout)) return underWay(id, rollout, state, live, declared);
   if (state.attempted !== undefined) return endedOtherwise(id, rollout, state);
   return atRest(id, state, live, declared);
 }
@@ -45,19 +45,33 @@ function invalid({ rollout }: State, { errors }: DeclaredNow): HealthAndMessage 
   return { health: 'Invalid', message: `${goesOn}; the manifest is invalid: ${errors ?? 'no reason given'}` };
 }
 
-function deleted({ commit, confirmed }: NonNullable<State['deletion']>): HealthAndMessage {
+function deleted(id: ResourceId, { commit, confirmed }: NonNullable<State['deletion']>): HealthAndMessage {
   const by = `deleted by commit ${commit.slice(0, 10)}`;
-  if (confirmed) return { health: 'Progressing', message: `${by}: what was created for it is being removed` };
+  const hosts = hasInstances(id) ? '; hosts are let go as they are' : '';
+  if (confirmed) return { health: 'Progressing', message: `${by}: what was created for it is being removed${hosts}` };
   return {
     health: 'Paused',
     message: `${by}, with so much else that it waits: commit an Operation with action confirmDeletion and this commit, or revert`,
   };
 }
 
-function underWay(id: ResourceId, rollout: Rollout, state: State, live: Live | undefined): HealthAndMessage {
-  if (rollout.phase === 'Paused') return { health: 'Paused', message: pausedBecause(id, rollout, live) };
-  return { health: 'Progressing', message: movingText(rollout, state, live) };
+function underWay(
+  id: ResourceId,
+  rollout: Rollout,
+  state: State,
+  live: Live | undefined,
+  { version }: DeclaredNow,
+): HealthAndMessage {
+  const ofUnits = hasInstances(id);
+  if (rollout.phase === 'Paused') {
+    const message = ofUnits ? unitsPaused(id, rollout, live) : pausedBecause(id, rollout, live);
+    return { health: 'Paused', message };
+  }
+  const message = ofUnits ? unitsMoving(rollout, live, version) : movingText(rollout, state, live);
+  return { health: 'Progressing', message };
 }
+
+const hasInstances = (id: ResourceId): boolean => id.startsWith('Fleet/') || id.startsWith('Cluster/');
 
 function movingText(rollout: Rollout, state: State, live: Live | undefined): string {
   const { phase, message, plan, stage } = rollout;
@@ -135,16 +149,24 @@ function endedOtherwise(id: ResourceId, rollout: Rollout | undefined, state: Sta
   const what = rollout === undefined ? 'the last rollout did not succeed' : endText(rollout);
   const runs = settledRevision(state.settled) ?? 'nothing';
   const ahead = runs === state.attempted ? '' : `; Git declares ${state.attempted}, settled is ${runs}`;
-  return { health: 'Degraded', message: `${what}${ahead}; commit a fix, revert, or: sluice retry ${id}` };
+  // A cluster is never downgraded: a revert would only fail its precheck.
+  const revert = id.startsWith('Cluster/') ? '' : ' revert,';
+  return { health: 'Degraded', message: `${what}${ahead}; commit a fix,${revert} or: sluice retry ${id}` };
 }
 
-function atRest(id: ResourceId, state: State, live: Live | undefined, { revision }: DeclaredNow): HealthAndMessage {
+function atRest(
+  id: ResourceId,
+  state: State,
+  live: Live | undefined,
+  { revision, version }: DeclaredNow,
+): HealthAndMessage {
   const { settled } = state;
   const runs = settledRevision(settled);
   if (runs === undefined || (revision !== undefined && revision !== runs)) {
     return { health: 'Progressing', message: `the rollout of ${revision ?? 'the declared revision'} has not begun` };
   }
   if (live === undefined) return { health: 'Progressing', message: `${runs} is settled; not observed yet` };
+  if (hasInstances(id) && live.complete) return unitsAtRest(id, state, live, { revision: runs, version });
   if (settled.goals.every((goal) => reached(goal, live, live.observedAt))) {
     return { health: 'Healthy', message: restText(id, state, live) };
   }

@@ -6,7 +6,7 @@ import { TRANSITIONS } from '../rollout/transitions.ts';
 import { statusPath } from './names.ts';
 import type { Ranked } from './ranking.ts';
 import type { RolloutSummary, Summary } from './summary.ts';
-import { barText, oneLine } from './words.ts';
+import { barText, oneLine, stagePlace } from './words.ts';
 
 /** The commit of the config branch that the operator saw last, and when it saw it first. */
 export interface Head {
@@ -59,17 +59,17 @@ function row({ id, summary }: Ranked): string {
   return `| ${cells.join(' | ')} |`;
 }
 
-function revisionCell({ revision, versions }: Summary): string {
-  const names = cell(versions.join(', '), 60);
+function revisionCell({ revision, versions, runs }: Summary): string {
+  const names = cell(runs ?? versions.join(', '), runs === undefined ? 60 : 200);
   if (revision === undefined) return names;
   return names === '' ? `\`${revision}\`` : `\`${revision}\` ${names}`;
 }
 
 /** `7 Paused, stage 2 of 3 ███░░ 3/5`; of one that ended, `7 Succeeded`. */
-function rolloutCell({ id, phase, stage, stages, done, total }: RolloutSummary): string {
+function rolloutCell({ id, phase, stage, stages, stageName, done, total }: RolloutSummary): string {
   if (stage >= stages || TRANSITIONS[phase].length === 0) return `${id} ${phase}`;
   const bar = done === undefined ? '' : ` ${barText(done, total)}`;
-  return `${id} ${phase}, stage ${stage + 1} of ${stages}${bar}`;
+  return `${id} ${phase}, ${stagePlace(stage, stages, stageName)}${bar}`;
 }
 
 /** Text as itself: nothing in it is Markdown, HTML or a cell's end. */

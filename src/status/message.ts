@@ -3,7 +3,7 @@ import type { Oid, ResourceId } from '../manifest/resource.ts';
 import { goalText } from '../plan/words.ts';
 import type { Phase, Rollout } from '../rollout/state.ts';
 import type { RolloutSummary, Summary } from './summary.ts';
-import { durationText, oneLine } from './words.ts';
+import { durationText, oneLine, stagePlace, stageText } from './words.ts';
 
 /** `before` absent: first seen; `after` absent: gone. */
 export interface Change {
@@ -108,15 +108,11 @@ const towards = ({ cause, to }: RolloutSummary): string => `, ${cause} to ${to}`
 const rolledBackText = ({ phase, cause }: RolloutSummary): string =>
   phase === 'Succeeded' && cause === 'rollback' ? ' (a rollback)' : '';
 
-/** `stage 2 of 3 (10 %)`; never a number beyond the last. */
-function stageOf({ stage, stages, stageName }: RolloutSummary): string {
-  const name = stageName === '' ? '' : ` (${stageName})`;
-  return `stage ${Math.min(stage + 1, stages)} of ${stages}${name}`;
-}
+const stageOf = ({ stage, stages, stageName }: RolloutSummary): string => stageText(stage, stages, stageName);
 
 function pausedText(rollout: RolloutSummary): string {
-  const { stage, stages, stagePhase, reason } = rollout;
-  const place = `${stagePhase === 'Waiting' ? 'after' : 'in'} stage ${Math.min(stage + 1, stages)} of ${stages}`;
+  const { stage, stages, stageName, stagePhase, reason } = rollout;
+  const place = `${stagePhase === 'Waiting' ? 'after' : 'in'} ${stagePlace(stage, stages, stageName)}`;
   switch (reason) {
     case 'Failure':
       return `failed and paused ${place}`;
@@ -202,6 +198,7 @@ export function tagMessage(id: ResourceId, rollout: Rollout, description?: strin
     const spent = time?.done === undefined ? '' : `, ${durationText(time.done - time.begun)}`;
     return `- ${oneLine(name, SUBJECT)}: ${goalText(goal)}${spent}`;
   });
+  if (stages.length > LISTED) stages.splice(LISTED, stages.length, `- and ${stages.length - LISTED} more`);
   const paragraphs = [
     `${id}: rollout ${rollout.id} succeeded`,
     ...(description === undefined ? [] : [oneLine(description)]),

@@ -7,7 +7,12 @@ export const OVERVIEW_PATH = 'STATUS.md';
 export const TAG_PREFIX = 'refs/tags/sluice/';
 export const KEEP_PREFIX = 'refs/sluice/keep/';
 
-const KINDS: Record<string, Kind> = { workload: 'Workload', service: 'Service' };
+const KINDS: Record<string, Kind> = {
+  workload: 'Workload',
+  service: 'Service',
+  fleet: 'Fleet',
+  cluster: 'Cluster',
+};
 const KIND = Object.keys(KINDS).join('|');
 const NAME = '[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?';
 

@@ -1,6 +1,8 @@
 /** What is read from the status branch is data that anybody may have edited: it counts only if it has this shape. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { StatusDocument } from './document.ts';
+import { sizeOf } from './fold.ts';
+import { unitsWrong } from './units.ts';
 import { oneLine } from './words.ts';
 
 type Schema = Record<string, unknown>;
@@ -15,6 +17,8 @@ const time = { type: 'string', format: 'time' };
 const oid = { type: 'string', pattern: '^[0-9a-f]{40}$' };
 const revision = { type: 'string', pattern: '^[0-9a-f]{10}$' };
 const name = { type: 'string', pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$' };
+/** Names and runs of names: `web-1..10`. */
+const folded = { type: 'array', items: { type: 'string', format: 'units' } };
 const oneOf = (...values: string[]): Schema => ({ type: 'string', enum: values });
 const list = (items: Schema): Schema => ({ type: 'array', items });
 const mapOf = (keys: Schema, values: Schema): Schema => ({
@@ -71,6 +75,13 @@ const goal = {
       }),
     }),
     object({ traffic: policy }),
+    object({
+      units: object({
+        changes: list(object({ to: revision, 'undo?': list(revision), units: folded })),
+        maxInFlight: count,
+      }),
+    }),
+    object({ members: object({ 'size?': count, 'controlPlane?': count, revision }) }),
   ],
 };
 
@@ -87,11 +98,11 @@ const gate = {
   oneOf: [object({ pause: { const: true } }), object({ soakSeconds: seconds }), object({ check, 'version?': name })],
 };
 
-const unit = object({
-  name: text,
-  state: oneOf('Pending', 'TakingOut', 'Updating', 'Verifying', 'Succeeded', 'Failed'),
-  'message?': text,
-});
+const unitState = oneOf(
+  ...['Pending', 'TakingOut', 'Updating', 'Verifying', 'PuttingBack'],
+  ...['Succeeded', 'Failed', 'Skipped', 'Canceled', 'Unknown'],
+);
+const unit = object({ name: text, state: unitState, 'message?': text });
 
 const stage = object({
   name: text,
@@ -107,6 +118,26 @@ const stage = object({
 });
 
 const precheck = object({ name: text, result: oneOf('pass', 'warn', 'fail'), message: text, remedy: text });
+
+const weight = { type: 'number' };
+
+const units = object({
+  order: folded,
+  before: list(
+    object({ 'inService?': { const: false }, 'weight?': weight, 'cordoned?': { const: true }, units: folded }),
+  ),
+  records: list(
+    object({
+      state: unitState,
+      since: time,
+      'message?': text,
+      'tries?': count,
+      'as?': oneOf('Skipped', 'Canceled', 'Failed'),
+      'checks?': object({ failures: count, 'askedAt?': time, 'passed?': { const: true } }),
+      units: folded,
+    }),
+  ),
+});
 
 const rollout = object({
   id: positive,
@@ -129,6 +160,12 @@ const rollout = object({
   'held?': { const: true },
   'turned?': { const: true },
   'retriedAt?': time,
+  'units?': units,
+  'back?': { const: true },
+  'tampered?': { const: true },
+  'closing?': object({ phase: oneOf('Canceled', 'Superseded', 'Expired', 'Failed'), message: text }),
+  'successor?': object({ revision, prechecks: list(precheck) }),
+  'pausedAt?': time,
   progress: object({ mark: text, at: time }),
 });
 
@@ -141,6 +178,38 @@ const version = object({
   'commit?': oid,
   'rollout?': count,
   'stable?': name,
+});
+
+const instance = object({
+  name: text,
+  'revision?': revision,
+  'version?': text,
+  ready: flag,
+  service: oneOf('in', 'leaving', 'out'),
+  'weight?': weight,
+  'cordoned?': { const: true },
+  'controlPlane?': { const: true },
+  'outdated?': { const: true },
+  'message?': text,
+});
+
+const instances = object({
+  total: count,
+  ready: count,
+  inService: count,
+  'wanted?': text,
+  runs: list(object({ 'revision?': revision, 'version?': text, count })),
+  listed: list(instance),
+  stacks: list(
+    object({
+      'applied?': list(revision),
+      'version?': text,
+      'controlPlane?': { const: true },
+      'created?': { const: true },
+      'ready?': { const: false },
+      units: folded,
+    }),
+  ),
 });
 
 const operation = object({ name, outcome: oneOf('applied', 'refused'), message: text, at: time, digest: text });
@@ -158,7 +227,7 @@ const historyEntry = object({
 });
 
 const status = object({
-  resource: { type: 'string', pattern: '^(Workload|Service)/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$' },
+  resource: { type: 'string', pattern: '^(Workload|Service|Fleet|Cluster)/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$' },
   commit: oid,
   health: oneOf('Healthy', 'Progressing', 'Paused', 'Degraded', 'Invalid'),
   message: text,
@@ -166,6 +235,7 @@ const status = object({
   'rollout?': rollout,
   'versions?': list(version),
   'traffic?': policy,
+  'instances?': instances,
   repairs: object({ count, 'last?': time }),
   operations: list(operation),
   history: list(historyEntry),
@@ -183,12 +253,17 @@ const status = object({
 
 const TIME = /^(?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
+const UNITS = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.\.[0-9]{1,9})?$/;
+/** So many units may all lists of a file name together: a few letters must not stand for a billion. */
+const MOST_UNITS = 200_000;
+
 let compiled: ValidateFunction<StatusDocument> | undefined;
 
 /** Compiled at the first use: it takes some 50 ms, and most commands need none of it. */
 function validator(): ValidateFunction<StatusDocument> {
   if (compiled === undefined) {
     const ajv = new Ajv({ allowUnionTypes: true });
+    ajv.addFormat('units', (value: string) => UNITS.test(value) && sizeOf(value) !== undefined);
     ajv.addFormat('time', (value: string) => TIME.test(value) && !Number.isNaN(Date.parse(value)));
     compiled = ajv.compile<StatusDocument>(status);
   }
@@ -198,9 +273,23 @@ function validator(): ValidateFunction<StatusDocument> {
 /** The first thing that is wrong: `path` into the document (empty: the whole), and what; undefined: nothing. */
 export function wrongIn(value: unknown): { path: string; problem: string } | undefined {
   const validate = validator();
-  if (validate(value)) return undefined;
+  if (validate(value)) return wrongUnits(value);
   const error = deepest(validate.errors ?? []);
   return { path: pathOf(error?.instancePath ?? ''), problem: problemOf(error) };
+}
+
+function wrongUnits({ rollout, settled, instances }: StatusDocument): { path: string; problem: string } | undefined {
+  const goals = [...(rollout?.stages ?? []).map(({ want }) => want), ...settled.goals];
+  const changes = goals.flatMap((goal) => ('units' in goal ? goal.units.changes : []));
+  const { order, before, records } = rollout?.units ?? { order: [], before: [], records: [] };
+  const lists = [{ units: order }, ...before, ...records, ...changes, ...(instances?.stacks ?? [])];
+  const named = lists.reduce(
+    (sum, { units }) => sum + units.reduce((most, entry) => most + (sizeOf(entry) ?? 0), 0),
+    0,
+  );
+  if (named > MOST_UNITS) return { path: '', problem: `names ${named} units, at most ${MOST_UNITS}` };
+  const wrong = rollout?.units === undefined ? undefined : unitsWrong(rollout.units);
+  return wrong && { path: `rollout.units.${wrong.path}`, problem: wrong.problem };
 }
 
 /** Of alternatives that all fail, the one that got furthest says most. */
@@ -230,6 +319,7 @@ function problemOf(error: ErrorObject | undefined): string {
     case 'enum':
       return `must be one of ${String(params.allowedValues).replaceAll(',', ', ')}`;
     case 'format':
+      if (params.format === 'units') return 'must be the name of a unit, or a run of them such as web-1..10';
       return 'must be a time such as 2026-11-20T22:22:03.125Z';
     default:
       return message ?? 'is not right';

@@ -4,9 +4,9 @@ import type { ReplicasGoal, Settled, Stage } from '../plan/plan.ts';
 import { goalText } from '../plan/words.ts';
 import type { Rollout } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
-import type { StageDocument, StagePhase } from './document.ts';
 import { gateFromDocument, gateToDocument, goalFromDocument, goalToDocument } from './goals.ts';
-import { seenOf, totalOf, unitsOf } from './observed.ts';
+import { doneUnits, recordsOf, seenOf, totalOf, unitsOf } from './observed.ts';
+import type { StageDocument, StagePhase } from './rollout.ts';
 import { fromTime, toTime } from './time.ts';
 
 export function stageDocuments(rollout: Rollout, settled: Settled, live: Live | undefined): StageDocument[] {
@@ -14,10 +14,10 @@ export function stageDocuments(rollout: Rollout, settled: Settled, live: Live | 
   return rollout.plan.stages.map((stage, index) => {
     const phase = stagePhase(rollout, index);
     const time = rollout.times[index];
-    const done = stageDone(stage, phase, live);
+    const done = stageDone(rollout, stage, phase, live);
     const aim = forwards ? replicasOf(stage) : settledGoal(settled, stage);
-    const units =
-      live !== undefined && aim !== undefined && showsUnits(rollout, index) ? unitsOf(aim, live) : undefined;
+    const seen = live !== undefined && aim !== undefined && showsUnits(rollout, index) ? unitsOf(aim, live) : undefined;
+    const units = stage.goal.kind === 'units' ? recordsOf(stage.goal, rollout) : seen;
     return {
       name: stage.name,
       phase,
@@ -49,12 +49,17 @@ export function timesFromDocument(stages: StageDocument[]): Rollout['times'] {
 function stagePhase(rollout: Rollout, index: number): StagePhase {
   if (index < rollout.stage) return 'Done';
   if (index > rollout.stage || rollout.times[index] === undefined) return 'Pending';
-  if (rollout.reachedAt !== undefined && active(rollout) && !rollout.turned) return 'Waiting';
-  return rollout.phase === 'Progressing' ? 'Progressing' : 'Stopped';
+  const walks = !rollout.turned || rollout.back === true;
+  if (rollout.reachedAt !== undefined && active(rollout) && walks) return 'Waiting';
+  return rollout.phase === 'Progressing' || (rollout.phase === 'RollingBack' && walks) ? 'Progressing' : 'Stopped';
 }
 
-/** A stage is done when its goal was observed: that stands, whatever a later stage made of it. */
-function stageDone(stage: Stage, phase: StagePhase, live: Live | undefined): number | undefined {
+/**
+ * A stage is done when its goal was observed: that stands, whatever a later stage made of it. Of units, as many are done as
+ * the record says: some may have failed in a stage that was left behind.
+ */
+function stageDone(rollout: Rollout, stage: Stage, phase: StagePhase, live: Live | undefined): number | undefined {
+  if (stage.goal.kind === 'units') return doneUnits(stage.goal, rollout);
   if (phase === 'Done') return totalOf(stage.goal);
   if (phase === 'Pending') return 0;
   return live === undefined ? undefined : seenOf(stage.goal, live);

@@ -10,7 +10,9 @@ import { type Head, LISTED_RESOURCES, overview } from './markdown.ts';
 import { type Change, commitMessage, headOfMessage } from './message.ts';
 import { OVERVIEW_PATH, resourceOfStatusPath, STATUS_FOLDER, statusPath } from './names.ts';
 import { Ranking } from './ranking.ts';
+import type { RolloutDocument } from './rollout.ts';
 import { type Summary, summaryOf } from './summary.ts';
+import { type UnitsDocument, unitsFromDocument, unitsToDocument } from './units.ts';
 import { fromText, StatusFileError, toText } from './yaml.ts';
 
 /** What of the Git layer reading needs. */
@@ -187,10 +189,28 @@ export class StatusStore {
  */
 function loudDigest(document: StatusDocument): string | undefined {
   const { rollout } = document;
-  if (rollout?.checks === undefined) return undefined;
-  const { askedAt: _, passedAt, ...checks } = rollout.checks;
-  const loud = { ...rollout, checks: { ...checks, passed: passedAt !== undefined } };
+  const verifies = rollout?.units?.records.some(({ checks }) => checks?.askedAt !== undefined);
+  if (rollout === undefined || (rollout.checks === undefined && !verifies)) return undefined;
+  const loud = {
+    ...rollout,
+    ...(rollout.checks !== undefined && { checks: quietChecks(rollout.checks) }),
+    ...(rollout.units !== undefined && { units: quietUnits(rollout.units) }),
+  };
   return blobOid(Buffer.from(writeBlock({ ...document, rollout: loud })));
+}
+
+function quietChecks({ askedAt: _, passedAt, ...checks }: NonNullable<RolloutDocument['checks']>) {
+  return { ...checks, passed: passedAt !== undefined };
+}
+
+/** Units that differ only in when they were asked stand together, as they would without. */
+function quietUnits(units: UnitsDocument): UnitsDocument {
+  const { ids, records } = unitsFromDocument(units);
+  const quiet = records.map((record) => {
+    const { askedAt: _, ...checks } = record.checks;
+    return { ...record, checks };
+  });
+  return unitsToDocument({ ids, records: quiet });
 }
 
 /** The id that Git gives these bytes. */

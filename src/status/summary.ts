@@ -2,8 +2,10 @@
 import type { Oid, Revision } from '../manifest/resource.ts';
 import { trafficText } from '../plan/words.ts';
 import type { Cause, Health, PauseReason, Phase } from '../rollout/state.ts';
-import type { StagePhase, StatusDocument } from './document.ts';
+import type { StatusDocument } from './document.ts';
 import { policyFromDocument } from './goals.ts';
+import { runsText } from './instances.ts';
+import type { StagePhase } from './rollout.ts';
 
 export interface RolloutSummary {
   id: number;
@@ -30,6 +32,8 @@ export interface Summary {
   revision?: Revision;
   /** Versions that run, by name. */
   versions: string[];
+  /** Which instances run what, and which version is wanted; absent: it has none, or they were not observed. */
+  runs?: string;
   traffic: string;
   rollout?: RolloutSummary;
   repairs: number;
@@ -42,7 +46,8 @@ export interface Summary {
 const KEPT = 20;
 
 export function summaryOf(document: StatusDocument): Summary {
-  const { commit, health, message, revision, versions, traffic, rollout, repairs, operations, deletion } = document;
+  const { commit, health, message, revision, versions, traffic, instances } = document;
+  const { rollout, repairs, operations, deletion } = document;
   return {
     commit,
     health,
@@ -52,12 +57,19 @@ export function summaryOf(document: StatusDocument): Summary {
       .filter(({ total }) => (total ?? 0) > 0)
       .map(({ name }) => name)
       .slice(-KEPT),
+    ...(instances !== undefined && { runs: instancesSummary(instances) }),
     traffic: traffic === undefined ? '' : trafficText(policyFromDocument(traffic)),
     ...(rollout !== undefined && { rollout: rolloutSummary(rollout) }),
     repairs: repairs.count,
     operations: operations.map(({ name, outcome }) => `${name} ${outcome}`).slice(-KEPT),
     deletion: deletion !== undefined,
   };
+}
+
+/** `1.36.3 on cp-1..3; 1.35.2 on node-1..40; wanted 1.36.3`. */
+function instancesSummary(instances: NonNullable<StatusDocument['instances']>): string {
+  const { wanted } = instances;
+  return [runsText(instances, 3), ...(wanted === undefined ? [] : [`wanted ${wanted}`])].join('; ');
 }
 
 function rolloutSummary(rollout: NonNullable<StatusDocument['rollout']>): RolloutSummary {

@@ -31,9 +31,18 @@ export function barText(done: number, total: number, width = 5): string {
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${done}/${total}`;
 }
 
-/** `stage 2 of 3 (10 %)`; `stage` counts from 0. */
-export const stageText = (stage: number, count: number, name: string): string =>
-  `stage ${stage + 1} of ${count}${name === '' ? '' : ` (${name})`}`;
+/** A batch says by itself which of how many it is. */
+const BATCH = /^(?:batch|control plane) \d+ of \d+/;
+
+/** `stage 2 of 3`, or `batch 2 of 4`; `stage` counts from 0. Never a number beyond the last. */
+export const stagePlace = (stage: number, count: number, name: string): string =>
+  BATCH.exec(name)?.[0] ?? `stage ${Math.min(stage + 1, count)} of ${count}`;
+
+/** `stage 2 of 3 (10 %)`, `control plane 1 of 3: cp-1`. */
+export function stageText(stage: number, count: number, name: string): string {
+  if (BATCH.test(name)) return name;
+  return `${stagePlace(stage, count, name)}${name === '' ? '' : ` (${name})`}`;
+}
 
 /** One line, at most `limit` characters; control characters become spaces. */
 export function oneLine(text: string, limit = 300): string {

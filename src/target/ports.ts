@@ -1,5 +1,5 @@
 /** What every driver offers. A driver does as it is told and reports what it sees; it decides nothing. */
-import type { Check, Oid, ResourceId, Runnable, Spec } from '../manifest/resource.ts';
+import type { AnyRunnable, Check, Oid, ResourceId, Spec } from '../manifest/resource.ts';
 import type { Live } from '../plan/live.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Action } from '../rollout/decision.ts';
@@ -13,14 +13,14 @@ export interface UnitDriver {
   observe(resources: ResourceId[], signal: AbortSignal): Promise<Map<ResourceId, Live>>;
   /**
    * Accepts an action and returns; from then on `observe` shows its effect (a started unit is there as `starting`).
-   * Idempotent by attempt id. `runnable` comes with `start`. Throws `StaleEpoch` when a later operator has taken over.
+   * Idempotent by attempt id. `runnable` comes with `start`, `create` and `update`. Throws `StaleEpoch` when a later operator has taken over.
    */
-  start(resource: ResourceId, action: Action, runnable: Runnable | undefined, signal: AbortSignal): Promise<void>;
+  start(resource: ResourceId, action: Action, runnable: AnyRunnable | undefined, signal: AbortSignal): Promise<void>;
   /** Looks, changes nothing: images exist, the target answers, capacity is there, secrets exist, fields it cannot honour. */
   precheck(
     resource: ResourceId,
     spec: Spec,
-    runnable: Runnable,
+    runnable: AnyRunnable,
     plan: Plan,
     signal: AbortSignal,
   ): Promise<PrecheckResult[]>;
@@ -31,8 +31,18 @@ export interface UnitDriver {
     check: Check,
     signal: AbortSignal,
   ): Promise<{ pass: boolean; message: string }>;
-  /** Makes the address known at which the resource is served; called before the first action and when it changes. */
-  serve(resource: ResourceId, host: string): Promise<void>;
+  /** Runs the checks on one instance of a fleet or a cluster. */
+  verify(
+    resource: ResourceId,
+    unit: string,
+    checks: Check[],
+    signal: AbortSignal,
+  ): Promise<{ pass: boolean; message: string }>;
+  /**
+   * Makes known what is declared: the address at which it is served, the hosts that it selects. Called before it is observed
+   * for the first time, and when it changes; never of what is not declared any more.
+   */
+  declare(resource: ResourceId, spec: Spec): Promise<void>;
   /** Calls back whenever something about a resource may have changed: a hint, never the truth. */
   subscribe(changed: (resource: ResourceId) => void): () => void;
   /** Every resource of which units exist here, declared or not. */

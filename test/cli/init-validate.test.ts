@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { at, examples, folder } from './cli.ts';
@@ -81,3 +81,33 @@ t.test('validate leaves alone what Git ignores', async (t) => {
   writeFileSync(join(place.repo, '.gitignore'), '');
   t.equal((await place.sluice('validate')).code, 1);
 });
+
+t.test(
+  'validate counts fleets and clusters, and reads the files of their scripts as a commit would hold them',
+  async (t) => {
+    const place = await examples(t);
+    const write = (file: string, text: string) => writeFileSync(join(place.repo, file), text);
+    write(
+      'web.yaml',
+      'apiVersion: sluice/v1\nkind: Fleet\nmetadata: {name: web}\nspec: {size: 2, script: {runFile: up.sh}}\n',
+    );
+    const missing = await place.sluice('validate', '--format', 'json');
+    t.equal(missing.code, 1);
+    t.match(JSON.parse(missing.stdout), [
+      { place: { file: 'web.yaml', line: 4 }, path: 'spec.script.runFile', resource: 'Fleet/web', code: 'bad-script' },
+    ]);
+    t.match(missing.stderr, '1 error, 3 valid resources');
+
+    write('up.sh', 'echo up\n');
+    const there = await place.sluice('validate');
+    t.same([there.code, there.stdout], [0, '']);
+    t.match(there.stderr, '4 resources, nothing wrong');
+
+    write('.gitignore', 'up.sh\n');
+    t.match((await place.sluice('validate')).stdout, /there is no file up\.sh in this commit; add it/);
+    write('.gitignore', '');
+    rmSync(join(place.repo, 'up.sh'));
+    symlinkSync('shop.yaml', join(place.repo, 'up.sh'));
+    t.match((await place.sluice('validate')).stdout, /up\.sh is a link; commit the script itself/);
+  },
+);

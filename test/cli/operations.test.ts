@@ -4,7 +4,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { parseFile } from '../../src/manifest/parse.ts';
 import type { State } from '../../src/rollout/state.ts';
-import { NEW, OLD, shop } from '../status/examples.ts';
+import { NEW, OLD, shop, web } from '../status/examples.ts';
 import { at, commitFile, examples, type Workplace, writeStatus } from './cli.ts';
 
 /** Somebody in the middle of something: staged, changed and new files. */
@@ -60,6 +60,38 @@ t.test('long names stay names, and what the operator would refuse is told before
   t.equal(skip.code, 2);
   t.match(skip.stderr, /^error: skip is for units of/);
   t.equal(await place.git('rev-parse', 'HEAD'), head);
+});
+
+t.test('units of a fleet are named, and only those that there are', async (t) => {
+  const place = await examples(t);
+  await writeStatus(place, [['Fleet/web', web()]]);
+  const head = await place.git('rev-parse', 'HEAD');
+  const cases: [string[], RegExp][] = [
+    [['retry', 'Fleet/web'], /name the unit to retry: sluice retry Fleet\/web web-3; failed: web-3/],
+    [['skip', 'fleet/web'], /name the unit to skip: sluice skip Fleet\/web web-3; failed: web-3/],
+    [['cancel', 'Fleet/web', 'db-1'], /rollout 7 of Fleet\/web has no unit db-1; it has web-1\.\.5/],
+  ];
+  for (const [args, problem] of cases) {
+    const { code, stderr } = await place.sluice(...args);
+    t.equal(code, 2, args.join(' '));
+    t.match(stderr, problem);
+  }
+  t.equal(await place.git('rev-parse', 'HEAD'), head);
+});
+
+t.test('an operation on one unit of a fleet says which', async (t) => {
+  const place = await examples(t);
+  await writeStatus(place, [['Fleet/web', web()]]);
+  for (const action of ['retry', 'skip', 'cancel']) {
+    const { code, stderr } = await place.sluice(action, 'Fleet/web', 'web-3');
+    t.equal(code, 0, stderr);
+    const path = await place.git('diff', '--name-only', 'HEAD^', 'HEAD');
+    t.match(path, new RegExp(`^operations/web-7-${action}-web-3-[0-9a-z]{4}\\.yaml$`));
+    t.match(parse(await place.git('show', `HEAD:${path}`)), {
+      spec: { resource: 'Fleet/web', rollout: 7, action, unit: 'web-3' },
+    });
+  }
+  t.equal((await place.sluice('cancel', 'Fleet/web')).code, 0, 'without a unit: the rollout');
 });
 
 t.test('where there is a remote, the commit goes there, and nothing of what was not pushed', async (t) => {

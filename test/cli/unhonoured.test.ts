@@ -45,3 +45,30 @@ t.test('what could not start is an error', async (t) => {
   t.equal(code, 1);
   t.match(stdout, /^tomcat\.yaml:\d+:\d+ spec\.template\.spec\.containers\[0\]\.livenessProbe.*: .*nowhere/);
 });
+
+t.test('so is what hosts, or this machine, do not have for a fleet', async (t) => {
+  const place = await examples(t);
+  const hosts = 'apiVersion: sluice/v1\nkind: Target\nmetadata: {name: hosts}\nspec:\n  ssh:\n';
+  writeFileSync(
+    join(place.repo, 'hosts.yaml'),
+    `${hosts}    user: deploy\n    hosts: [{name: web-1, address: 10.0.0.1, labels: {role: web}}]\n`,
+  );
+  const fleet = (name: string, spec: string) =>
+    `apiVersion: sluice/v1\nkind: Fleet\nmetadata: {name: ${name}}\nspec:\n${spec}`;
+  const remote =
+    '  target: hosts\n  selector: {role: web}\n  host: web.example\n  suspended: [scaleIn]\n  script: {run: ./up}\n';
+  const here = '  size: 1\n  script: {interpreter: bat, run: up}\n';
+  const file = join(place.repo, 'web.yaml');
+  writeFileSync(file, `${fleet('web', remote)}---\n${fleet('bat', here)}`);
+  const { code, stdout, stderr } = await place.sluice('validate');
+  t.equal(code, 0);
+  t.match(stdout.trimEnd().split('\n').sort(), [
+    /^web\.yaml:16:\d+ spec\.script\.interpreter: warning: .*cmd\.exe/,
+    /^web\.yaml:7:9 spec\.host: warning: requests for web\.example are not sent to hosts.*; remove it/,
+    /^web\.yaml:8:14 spec\.suspended: warning: /,
+  ]);
+  t.match(stderr, '5 resources, 3 warnings');
+  await place.git('add', '.');
+  await place.git('commit', '-qm', 'a fleet');
+  t.match((await place.sluice('plan', '--from', 'HEAD~1')).stdout, /note: spec\.host: requests for web\.example/);
+});

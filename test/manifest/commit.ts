@@ -2,22 +2,18 @@
 import { createHash } from 'node:crypto';
 import { formatDiagnostic } from '../../src/manifest/diagnostic.ts';
 import { parseFile } from '../../src/manifest/parse.ts';
-import type { ManifestFile, ParsedFile } from '../../src/manifest/parsed.ts';
+import type { ManifestFile } from '../../src/manifest/parsed.ts';
 import { type ImageTree, type Resolved, referencedImages, resolve } from '../../src/manifest/resolve.ts';
 import type { Diagnostic } from '../../src/manifest/resource.ts';
 
 export const oidOf = (text: string): string => createHash('sha1').update(text).digest('hex');
 
 /** The same text gives the same `parsed` object, as it does in the operator. */
-export function filesOf(
-  texts: Record<string, string>,
-  known = new Map<string, ManifestFile>(),
-  parse: (text: string) => ParsedFile = parseFile,
-): ManifestFile[] {
+export function filesOf(texts: Record<string, string>, known = new Map<string, ManifestFile>()): ManifestFile[] {
   return Object.entries(texts).map(([path, text]) => {
     const oid = oidOf(text);
     const same = known.get(`${path} ${oid}`);
-    const file = same ?? { path, oid, parsed: parse(text) };
+    const file = same ?? { path, oid, parsed: parseFile(text) };
     known.set(`${path} ${oid}`, file);
     return file;
   });

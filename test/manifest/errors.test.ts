@@ -436,13 +436,6 @@ const cases: Case[] = [
     ],
   },
   {
-    what: 'a kind that is not carried out yet',
-    yaml: 'apiVersion: sluice/v1\nkind: Fleet\nmetadata: {name: web}\nspec: {}\n',
-    says: [
-      'a.yaml:2:7 kind: this version of Sluice does not carry out Fleet yet; remove the document [unsupported-kind]',
-    ],
-  },
-  {
     what: 'an unknown kind',
     yaml: 'apiVersion: sluice/v1\nkind: Worklaod\nmetadata: {name: web}\n',
     says: ['a.yaml:2:7 kind: unknown kind "Worklaod"; did you mean "Workload"? [unknown-kind]'],
@@ -451,7 +444,7 @@ const cases: Case[] = [
   {
     what: 'no kind',
     yaml: 'apiVersion: sluice/v1\nmetadata: {name: web}\n',
-    says: ['a.yaml:1:1 kind: missing; add one of Workload, Service, Target, Operation [unknown-kind]'],
+    says: ['a.yaml:1:1 kind: missing; add one of Workload, Service, Fleet, Cluster, Target, Operation [unknown-kind]'],
     unreadable: true,
   },
   {
@@ -508,17 +501,17 @@ const cases: Case[] = [
   },
   {
     what: 'a target of another driver',
-    yaml: target('{ssh: {user: deploy}}'),
+    yaml: target('{docker: {host: build}}'),
     says: [
-      'a.yaml:4:1 spec.local: missing; add "local": processes on the machine of the operator [missing-field]',
-      'a.yaml:4:8 spec.ssh: this version of Sluice carries out local only, not ssh; declare local instead [unsupported-driver]',
+      'a.yaml:4:1 spec: expected exactly one of local, ssh, found none [exactly-one]',
+      'a.yaml:4:8 spec.docker: this version of Sluice carries out local and ssh only, not docker; declare local instead [unsupported-driver]',
     ],
   },
   {
     what: 'a target without a driver',
     yaml: target('{policy: {resources: container-instances}}'),
     says: [
-      'a.yaml:4:1 spec.local: missing; add "local": processes on the machine of the operator [missing-field]',
+      'a.yaml:4:1 spec: expected exactly one of local, ssh, found none [exactly-one]',
       'a.yaml:4:28 spec.policy.resources: expected container-instance, found "container-instances"; did you mean "container-instance"? [bad-value]',
     ],
   },
@@ -556,13 +549,6 @@ const cases: Case[] = [
     says: [
       'a.yaml:4:1 spec.commit: missing; confirmDeletion needs it [missing-field]',
       'a.yaml:4:33 spec.rollout: confirmDeletion takes no rollout; remove it [unknown-field]',
-    ],
-  },
-  {
-    what: 'an operation on a fleet',
-    yaml: op('{resource: Fleet/web, rollout: 7, action: retry, unit: web-3}'),
-    says: [
-      'a.yaml:4:18 spec.resource: this version carries out Workload and Service only, not Fleet; remove the operation [unsupported-kind]',
     ],
   },
   {

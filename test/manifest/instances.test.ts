@@ -1,17 +1,15 @@
 /** Fleets, clusters and hosts: what their manifests become, what is said about wrong ones, and what makes a revision. */
 import t from 'tap';
-import { NOT_YET } from '../../src/manifest/carried-out.ts';
 import { formatDiagnostic } from '../../src/manifest/diagnostic.ts';
 import { placed } from '../../src/manifest/documents.ts';
 import { clusterHosts, selectHosts } from '../../src/manifest/members.ts';
-import { parseFile, parseFor } from '../../src/manifest/parse.ts';
+import { parseFile } from '../../src/manifest/parse.ts';
 import type { InstanceDocument, ManifestFile, TargetDocument } from '../../src/manifest/parsed.ts';
 import { type Resolved, resolve } from '../../src/manifest/resolve.ts';
 import type { SshTarget } from '../../src/manifest/resource.ts';
 import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../../src/manifest/script-file.ts';
 import { filesOf, imagesOf, oidOf, said } from './commit.ts';
 
-const parse = (text: string) => parseFor(text, new Set());
 const document = (kind: string, spec: string, name = 'web') => `apiVersion: sluice/v1
 kind: ${kind}
 metadata: {name: ${name}}
@@ -37,7 +35,7 @@ ssh:
 const RUN = 'script: {run: ./up}';
 
 const specOf = (text: string) => {
-  const { documents, diagnostics } = parse(text);
+  const { documents, diagnostics } = parseFile(text);
   t.strictSame(diagnostics, []);
   return (documents[0] as InstanceDocument).declares?.spec;
 };
@@ -135,7 +133,7 @@ prechecks: [{command: "true"}, {http: {url: "http://monitor/ok"}}]`),
 });
 
 const sshOf = (text: string): SshTarget => {
-  const { documents, diagnostics } = parse(text);
+  const { documents, diagnostics } = parseFile(text);
   t.strictSame(diagnostics, []);
   const ssh = (documents[0] as TargetDocument).declares?.ssh;
   if (ssh === undefined) throw new Error('no hosts');
@@ -187,15 +185,6 @@ ssh:
   loadBalancer: {haproxy: {socket: /s, host: lb, backends: [x]}}`;
   const { controlPlane, nodes } = clusterHosts(sshOf(document('Target', text)));
   t.strictSame([controlPlane.map(({ name }) => name), nodes.map(({ name }) => name)], [['m-1'], ['n-1']]);
-});
-
-t.test('what nothing carries out yet is refused, not declared', async (t) => {
-  const kinds = NOT_YET.size === 0 ? [] : [fleet(`size: 1\n${RUN}`), cluster('version: 1.0.0'), HOSTS];
-  for (const text of kinds) {
-    const { documents, diagnostics } = parseFile(text);
-    t.match(diagnostics[0]?.code, /^(unsupported-kind|missing-field)$/);
-    t.ok(documents.every(({ declares }) => declares === undefined));
-  }
 });
 
 const wrong: [what: string, yaml: string, says: string[]][] = [
@@ -365,7 +354,7 @@ const wrong: [what: string, yaml: string, says: string[]][] = [
 ];
 for (const [what, yaml, says] of wrong)
   t.test(`it says what is wrong with ${what}`, async (t) => {
-    const { documents, diagnostics } = parse(yaml);
+    const { documents, diagnostics } = parseFile(yaml);
     const found = diagnostics.map((found) => `${formatDiagnostic(placed('a.yaml', found))} [${found.code}]`);
     t.strictSame(found, says);
     t.ok(documents.every(({ declares }) => declares === undefined));
@@ -374,7 +363,7 @@ for (const [what, yaml, says] of wrong)
 t.test('operations on units of a fleet are taken', async (t) => {
   for (const action of ['retry', 'skip', 'cancel']) {
     const text = document('Operation', `{resource: Fleet/web, rollout: 7, action: ${action}, unit: web-3}`);
-    t.strictSame(parse(text).diagnostics, [], action);
+    t.strictSame(parseFile(text).diagnostics, [], action);
   }
 });
 
@@ -388,7 +377,7 @@ function repository() {
   const known = new Map<string, ManifestFile>();
   let last: Resolved | undefined;
   return (texts: Record<string, string>, { images = IMAGES, scripts = {} }: Commit = {}): Resolved => {
-    const files = filesOf(texts, known, parse);
+    const files = filesOf(texts, known);
     const asked = referencedScripts(files);
     const found = Object.entries(scripts)
       .filter(([path]) => asked.has(path))
@@ -551,6 +540,7 @@ t.test('what a fleet or a cluster refers to must be there', async (t) => {
     t.strictSame(said(resolved.diagnostics), says, what);
     t.equal(resolved.instances.size, 0, what);
     t.ok(resolved.invalidInstances.size > 0, what);
+    t.strictSame(new Set(resolved.diagnostics.map(({ resource }) => resource)), resolved.invalidInstances, what);
   }
 });
 
@@ -573,6 +563,7 @@ t.test('a host that two fleets select makes both invalid until one lets go', asy
     'b.yaml:6:3 spec.selector: host "web-1" of Target "hosts" is also that of Fleet/web, which makes all of them invalid; give each its own [shared-host]',
   ]);
   t.strictSame([...resolved.invalidInstances].sort(), ['Fleet/two', 'Fleet/web']);
+  t.match(resolved.diagnostics, [{ resource: 'Fleet/web' }, { resource: 'Fleet/two' }]);
   t.equal(resolved.instances.size, 0);
   const mended = commit({ ...texts, 'b.yaml': two.replace('zone: a', 'role: db') });
   t.strictSame(said(mended.diagnostics), []);
@@ -597,6 +588,18 @@ t.test('two of a name make both invalid', async (t) => {
   const resolved = repository()({ 'a.yaml': one, 'b.yaml': one });
   t.match(said(resolved.diagnostics), [/^a\.yaml.*Fleet "web" is declared at b\.yaml:3:18 too/, /^b\.yaml/]);
   t.strictSame([...resolved.invalidInstances], ['Fleet/web']);
+  t.strictSame(
+    resolved.diagnostics.map(({ resource }) => resource),
+    ['Fleet/web', 'Fleet/web'],
+  );
+});
+
+t.test('an error in a document says which fleet or cluster it is about', async (t) => {
+  const text = `${fleet('size: 1')}---\n${cluster('version: v1')}`;
+  t.strictSame(
+    parseFile(text).diagnostics.map(({ resource }) => resource),
+    ['Fleet/web', 'Cluster/prod'],
+  );
 });
 
 t.test('replicas do not run on hosts', async (t) => {

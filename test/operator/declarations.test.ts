@@ -13,6 +13,7 @@ function declared(names: string[], over: Partial<Declared> = {}): Declared {
     resources: new Map(names.map((name) => [`Workload/${name}` as ResourceId, named(name)])),
     operations: new Map(),
     targets: new Map(),
+    hostTargets: new Map(),
     diagnostics: [],
     invalid: new Set(),
     unreadable: new Set(),

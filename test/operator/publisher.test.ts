@@ -5,7 +5,7 @@ import type { StatusDocument } from '../../src/status/document.ts';
 const document = (message: string) => ({ message }) as unknown as StatusDocument;
 const publication = (name: string, message: string, refs: RefWish[] = []): Publication => ({
   id: `Workload/${name}`,
-  document: document(message),
+  document: () => document(message),
   refs,
 });
 
@@ -23,7 +23,7 @@ function remote(over: Partial<PublisherPorts> = {}) {
     now: () => 1000,
     head: () => ({ commit: 'c', at: 0 }),
     prepare(changes) {
-      prepared = Object.fromEntries(changes.map(({ id, document }) => [id, document?.message ?? 'gone']));
+      prepared = Object.fromEntries(changes.map(({ id, document }) => [id, document()?.message ?? 'gone']));
       return { files: new Map(), message: '', committed() {} };
     },
     async push(_write, refs) {
@@ -50,6 +50,20 @@ t.test('what comes together goes in one push, the newest of each resource', asyn
     pushes.map((push) => push.documents),
     [{ 'Workload/a': 'new', 'Workload/b': 'only' }],
   );
+});
+
+t.test('a document that is superseded before the push is never made', async (t) => {
+  const { pushes, publisher } = remote();
+  const old = {
+    ...publication('a', 'old'),
+    document: () => {
+      throw new Error('is made although a newer one is there');
+    },
+  };
+  publisher.gather(old);
+  publisher.gather(publication('a', 'new'));
+  await publisher.flush();
+  t.same(pushes[0]?.documents, { 'Workload/a': 'new' });
 });
 
 t.test('what must be first is awaited and takes the gathered along; refs of both go', async (t) => {

@@ -2,7 +2,9 @@ import t from 'tap';
 import type { Resource } from '../../src/manifest/resource.ts';
 import { assumeSettled, changeOf, type Known } from '../../src/plan/change.ts';
 import { describeMarkdown, describeText } from '../../src/plan/describe.ts';
+import type { LiveInstance } from '../../src/plan/live.ts';
 import { nothingSettled } from '../../src/plan/plan.ts';
+import { cluster, fleet, machine } from '../support/fleet-world.ts';
 import { service, workload } from '../support/resources.ts';
 
 const after = (before: Resource | undefined): Known => ({ settled: assumeSettled(before, 'c1'), history: [] });
@@ -104,4 +106,96 @@ t.test('the same inputs give the same plan', async (t) => {
   const before = service('aaaaaaaaaa', canary);
   const now = service('bbbbbbbbbb', canary);
   t.equal(text(before, now), text(before, now));
+});
+
+const instances = (count: number, ...applied: string[]) =>
+  Array.from({ length: count }, (_, index) => machine(`web-${index + 1}`, { applied }));
+const knownOf = (before: Resource | undefined, there: LiveInstance[], more: Partial<Known> = {}): Known => ({
+  ...after(before),
+  instances: there,
+  ...more,
+});
+
+t.test('a fleet is planned batch by batch, over the instances that are in service', async (t) => {
+  const before = fleet('aaaaaaaaaa');
+  const there = instances(5, 'aaaaaaaaaa');
+  Object.assign(there[4] ?? {}, { ready: false });
+  t.equal(
+    text(before, fleet('bbbbbbbbbb', { pause: 'firstBatch' }), knownOf(before, there)),
+    [
+      'Fleet/web is upgraded: aaaaaaaaaa → bbbbbbbbbb',
+      '  1. batch 1 of 2  2 to bbbbbbbbbb: web-1, web-2; then wait for a continue',
+      '  2. batch 2 of 2  2 to bbbbbbbbbb: web-3, web-4',
+      '  note: not in service, so not upgraded: web-5',
+      '',
+    ].join('\n'),
+  );
+  const assumed = 'not observed: web-1; assumed to be in service with aaaaaaaaaa on it';
+  t.match(
+    text(before, fleet('bbbbbbbbbb'), knownOf(before, instances(1, 'aaaaaaaaaa'), { assumed })),
+    `note: ${assumed}\n`,
+    'what nobody has seen is said',
+  );
+});
+
+t.test('a cluster is planned node by node, then in doubling batches', async (t) => {
+  const before = cluster('aaaaaaaaaa', '1.35.0');
+  const there = [machine('cp-1', { controlPlane: true, applied: ['aaaaaaaaaa'] }), ...instances(3, 'aaaaaaaaaa')];
+  t.equal(
+    text(
+      before,
+      cluster('bbbbbbbbbb', '1.36.0', { upgrade: { ...before.spec.upgrade, maxBatchPercent: 70 } }),
+      knownOf(before, there),
+    ),
+    [
+      'Cluster/prod is upgraded: aaaaaaaaaa → bbbbbbbbbb',
+      '  1. control plane 1 of 1: cp-1  1 to bbbbbbbbbb: cp-1',
+      '  2. batch 1 of 2                1 to bbbbbbbbbb: web-1',
+      '  3. batch 2 of 2                2 to bbbbbbbbbb: web-2, web-3',
+      '',
+    ].join('\n'),
+  );
+});
+
+t.test('going back says what is undone, and what is not', async (t) => {
+  const script = { interpreter: 'sh' as const, run: 'true', timeout: '10m' };
+  const first = fleet('aaaaaaaaaa');
+  const plain = fleet('cccccccccc');
+  const lineage = ['aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc'].map((revision) => ({ revision, commit: 'c1' }));
+  const known = knownOf(plain, instances(1, 'aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc'));
+  known.settled = { ...known.settled, lineage };
+  const back = (before: Resource) => text(before, first, known);
+  const without = back({ ...plain, runnable: { ...plain.runnable, script } });
+  t.equal(
+    without,
+    [
+      'Fleet/web goes back: cccccccccc → aaaaaaaaaa',
+      '  1. batch 1 of 1  1 back to aaaaaaaaaa, undoing cccccccccc, bbbbbbbbbb: web-1',
+      '  note: a rollback waits for no window; its pauses are those of the fleet',
+      '  note: cccccccccc has no rollback script: what its script did stays, nothing is run to undo it',
+      '  note: bbbbbbbbbb: undone by the rollback script that is stored beside each instance; where there is none, nothing is run',
+      '',
+    ].join('\n'),
+  );
+  const withOne = back({ ...plain, runnable: { ...plain.runnable, script: { ...script, rollback: 'undo' } } });
+  t.notMatch(withOne, /has no rollback script/);
+  const down = cluster('aaaaaaaaaa', '1.35.0');
+  t.match(
+    text(cluster('cccccccccc', '1.36.0'), down, known),
+    /note: its precheck will fail: a cluster is never downgraded/,
+  );
+});
+
+t.test('of a fleet at rest, who joined later is named; deleted, hosts are let go', async (t) => {
+  const before = fleet('aaaaaaaaaa');
+  const there = [...instances(2, 'aaaaaaaaaa'), machine('web-9')];
+  t.match(
+    text(before, fleet('aaaaaaaaaa', { batches: 9 }), knownOf(before, there)),
+    /note: outdated until the next rollout: web-9/,
+  );
+  t.match(
+    text(before, undefined, knownOf(before, there)),
+    /is removed\n {2}1\. let go {2}hosts stay as they are, in service\n/,
+  );
+  t.match(text(fleet('aaaaaaaaaa', { members: { size: 2 } }), undefined), /is removed\n {2}1\. remove {2}none\n/);
 });

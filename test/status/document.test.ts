@@ -6,18 +6,28 @@ import type { Live } from '../../src/plan/live.ts';
 import type { State } from '../../src/rollout/state.ts';
 import { fromDocument, toDocument } from '../../src/status/document.ts';
 import { fromText, toText } from '../../src/status/yaml.ts';
-import { AT, anyLive, anyState, NEW, OLD, shop, shopLive, tomcat, tomcatLive, unit } from './examples.ts';
+import { AT, anyLive, anyState, NEW, OLD, shop, shopLive, tomcat, tomcatLive, unit, web, webLive } from './examples.ts';
 import { matchesGolden } from './golden.ts';
 
 const ID = 'Service/shop' as const;
 const documentOf = (state: State, live?: Live) =>
   toDocument({ id: ID, state, live, health: 'Progressing', message: 'm', host: 'shop.localhost' });
 
+/** Units are taken in the order of their keys, which no comparison of objects looks at. */
+function orders({ rollout, settled }: State): string[][] {
+  const goals = [...(rollout?.plan.stages ?? []).map(({ goal }) => goal), ...settled.goals];
+  return [
+    [...(rollout?.units?.ids ?? [])],
+    ...goals.map((goal) => (goal.kind === 'units' ? Object.keys(goal.want) : [])),
+  ];
+}
+
 t.test('every state comes back from its document, and from the text of it, as it was', async () => {
   fc.assert(
     fc.property(anyState, fc.option(anyLive, { nil: undefined }), (state, live) => {
       const document = documentOf(state, live);
       assert.deepStrictEqual(fromDocument(document), state);
+      assert.deepStrictEqual(orders(fromDocument(document)), orders(state), 'units come back in their order');
       const text = toText(document);
       const again = fromText(ID, Buffer.from(text));
       assert.deepStrictEqual(again, document, 'what is read is what was written');
@@ -29,6 +39,11 @@ t.test('every state comes back from its document, and from the text of it, as it
 
 t.test('the file of a service in the middle of a rollout, as people read it', async (t) => {
   matchesGolden(t, 'shop.yaml', toText(documentOf(shop(), shopLive())));
+});
+
+t.test('the file of a fleet in the middle of a rollout, as people read it', async (t) => {
+  const document = toDocument({ id: 'Fleet/web', state: web(), live: webLive(), health: 'Paused', message: 'm' });
+  matchesGolden(t, 'web.yaml', toText(document));
 });
 
 t.test('nothing is claimed that was not observed', async (t) => {

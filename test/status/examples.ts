@@ -1,8 +1,16 @@
 /** States to test with: one worked example, and arbitrary ones. */
 import fc from 'fast-check';
-import type { Live, LiveUnit, TrafficPolicy } from '../../src/plan/live.ts';
-import type { Gate, Goal, Plan, Settled, Stage, Version } from '../../src/plan/plan.ts';
-import type { HistoryEntry, OperationOutcome, PrecheckResult, Rollout, State } from '../../src/rollout/state.ts';
+import type { Live, LiveAttempt, LiveInstance, LiveUnit, TrafficPolicy } from '../../src/plan/live.ts';
+import type { Gate, Goal, MembersGoal, Plan, Settled, Stage, Version } from '../../src/plan/plan.ts';
+import type {
+  HistoryEntry,
+  OperationOutcome,
+  PrecheckResult,
+  Rollout,
+  State,
+  UnitRecord,
+} from '../../src/rollout/state.ts';
+import { unitList } from '../../src/rollout/unit-list.ts';
 
 export const AT = Date.parse('2026-11-20T22:22:03.125Z');
 export const OLD = 'ab12cd34ef';
@@ -123,11 +131,106 @@ export const tomcat = (): State => ({
 
 export const tomcatLive = (...units: LiveUnit[]): Live => ({ observedAt: AT + 60_000, complete: true, units });
 
+const instance = (id: string, more: Partial<LiveInstance> = {}): LiveInstance => ({
+  ...{ id, created: false, controlPlane: false, applied: [OLD], ready: true, service: 'in', weight: 100 },
+  ...{ cordoned: false, restarts: 0 },
+  ...more,
+});
+
+const unitsGoal = (...names: string[]): Goal => ({
+  kind: 'units',
+  want: Object.fromEntries(names.map((name) => [name, { to: NEW, undo: [] }])),
+  maxInFlight: names.length,
+});
+
+const unitAt = (state: UnitRecord['state'], at: number, more: Partial<UnitRecord> = {}): UnitRecord => ({
+  ...{ state, since: AT + at, message: '', tries: 1 },
+  before: { inService: true, weight: 100, cordoned: false },
+  checks: { failures: 0, passed: false },
+  ...more,
+});
+
+/** Fleet/web, five instances in three batches: the first is done, of the second one has failed. */
+export const web = (): State & { rollout: Rollout } => ({
+  commit: C2,
+  digest: 'd3',
+  settled: {
+    goals: [{ kind: 'members', revision: OLD }],
+    lineage: [{ revision: OLD, commit: C1 }],
+    versions: {},
+    observed: true,
+  },
+  rollout: {
+    id: 7,
+    cause: 'upgrade',
+    commit: C2,
+    phase: 'Paused',
+    reason: 'Failure',
+    message: '1 failed: web-3: exited with code 1: disk full',
+    startedAt: AT,
+    prechecks: [],
+    plan: {
+      generation: 1,
+      from: OLD,
+      to: NEW,
+      version: '',
+      stages: [
+        { name: 'batch 1 of 3', goal: unitsGoal('web-1', 'web-2'), gates: [{ kind: 'pause' }] },
+        { name: 'batch 2 of 3', goal: unitsGoal('web-3', 'web-4'), gates: [] },
+        { name: 'batch 3 of 3', goal: unitsGoal('web-5'), gates: [] },
+      ],
+    },
+    stage: 1,
+    times: [{ begun: AT + 1000, done: AT + 4000 }, { begun: AT + 4000 }],
+    checks: { failures: 0 },
+    progress: { mark: '2 of 5 done, 1 under way, 1 failed', at: AT + 9000 },
+    continued: false,
+    held: false,
+    turned: false,
+    units: unitList(
+      Object.entries({
+        'web-1': unitAt('Succeeded', 3000),
+        'web-2': unitAt('Succeeded', 3000),
+        'web-3': unitAt('Failed', 9000, { message: 'exited with code 1: disk full', tries: 2 }),
+        'web-4': unitAt('Verifying', 8000, {
+          message: 'GET /health: 503',
+          checks: { failures: 1, askedAt: AT + 9000, passed: false },
+        }),
+        'web-5': unitAt('Pending', 1000, { before: { inService: true, weight: 50, cordoned: false } }),
+      }),
+    ),
+    pausedAt: AT + 9000,
+  },
+  operations: {},
+  repairs: { count: 0 },
+  history: [],
+});
+
+export const webLive = (): Live => ({
+  observedAt: AT + 10_000,
+  complete: true,
+  units: [],
+  instances: [
+    instance('web-1', { applied: [OLD, NEW] }),
+    instance('web-2', { applied: [OLD, NEW] }),
+    instance('web-3', { applied: [OLD, NEW], ready: false, service: 'out', weight: 0, message: 'does not answer' }),
+    instance('web-4', { applied: [OLD, NEW], service: 'out', weight: 0 }),
+    instance('web-5', { weight: 50 }),
+  ],
+  suspended: ['scaleIn', 'scaleOut'],
+});
+
 const hex = (length: number) =>
   fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: length, maxLength: length });
 const oid = hex(40);
 const revision = hex(10);
 const name = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?$/);
+/** Some in a row, some with leading zeros: runs of them are written short. */
+export const unitName = fc.oneof(
+  name,
+  fc.nat({ max: 12 }).map((n) => `web-${n}`),
+  fc.nat({ max: 12 }).map((n) => `web-${String(n).padStart(2, '0')}`),
+);
 const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 30 }), fc.string({ maxLength: 30 }), fc.lorem());
 const instant = fc.integer({ min: 0, max: 4_000_000_000_000 });
 const count = fc.nat({ max: 10_000 });
@@ -177,6 +280,16 @@ const goal: fc.Arbitrary<Goal> = fc.oneof(
     minReadySeconds: count,
   }),
   record({ kind: fc.constant('traffic' as const), policy }),
+  record({
+    kind: fc.constant('units' as const),
+    want: mapOf(unitName, record({ to: revision, undo: fc.array(revision, { maxLength: 2 }) })),
+    maxInFlight: count,
+  }),
+  some<MembersGoal>(
+    { kind: fc.constant('members' as const), size: count, controlPlane: count, revision },
+    'size',
+    'controlPlane',
+  ),
 );
 const gate: fc.Arbitrary<Gate> = fc.oneof(
   fc.constant({ kind: 'pause' as const }),
@@ -210,6 +323,27 @@ const precheck: fc.Arbitrary<PrecheckResult> = record({
   message: text,
   remedy: text,
 });
+const unitRecord: fc.Arbitrary<UnitRecord> = some<UnitRecord>(
+  {
+    state: fc.constantFrom(
+      ...(['Pending', 'TakingOut', 'Updating', 'Verifying', 'PuttingBack'] as const),
+      ...(['Succeeded', 'Failed', 'Skipped', 'Canceled', 'Unknown'] as const),
+    ),
+    since: fc.oneof(fc.constant(AT), instant),
+    message: fc.oneof(fc.constant(''), text),
+    tries: fc.nat({ max: 3 }),
+    before: some<UnitRecord['before']>(
+      { inService: fc.boolean(), weight: fc.nat({ max: 256 }), cordoned: fc.boolean() },
+      'weight',
+    ),
+    as: fc.constantFrom('Skipped' as const, 'Canceled' as const, 'Failed' as const),
+    checks: some<UnitRecord['checks']>(
+      { failures: fc.nat({ max: 3 }), askedAt: instant, passed: fc.boolean() },
+      'askedAt',
+    ),
+  },
+  'as',
+);
 const rollout: fc.Arbitrary<Rollout> = plan.chain((planned) =>
   some<Rollout>(
     {
@@ -237,7 +371,19 @@ const rollout: fc.Arbitrary<Rollout> = plan.chain((planned) =>
       held: fc.boolean(),
       turned: fc.boolean(),
       retriedAt: instant,
+      units: fc
+        .uniqueArray(fc.tuple(unitName, unitRecord), { maxLength: 12, selector: ([name]) => name })
+        .map(unitList),
+      back: fc.constant(true),
+      tampered: fc.constant(true),
+      closing: record({
+        phase: fc.constantFrom('Canceled' as const, 'Superseded' as const, 'Expired' as const, 'Failed' as const),
+        message: text,
+      }),
+      successor: record({ revision, prechecks: fc.array(precheck, { maxLength: 2 }) }),
+      pausedAt: instant,
     },
+    ...(['units', 'back', 'tampered', 'closing', 'successor', 'pausedAt'] as const),
     'reason',
     'finishedAt',
     'reachedAt',
@@ -313,7 +459,39 @@ const liveUnit = some<LiveUnit>(
   'message',
   'address',
 );
+const attempt: fc.Arbitrary<LiveAttempt> = record({
+  id: text,
+  state: fc.constantFrom('running' as const, 'succeeded' as const, 'failed' as const, 'unknown' as const),
+  message: text,
+});
+const liveInstance = some<LiveInstance>(
+  {
+    id: unitName,
+    created: fc.boolean(),
+    controlPlane: fc.boolean(),
+    applied: fc.array(revision, { maxLength: 3 }),
+    ready: fc.boolean(),
+    service: fc.constantFrom('in' as const, 'leaving' as const, 'out' as const),
+    weight: fc.nat({ max: 256 }),
+    cordoned: fc.boolean(),
+    attempt,
+    drain: attempt,
+    version: text,
+    address: text,
+    diedAt: instant,
+    restarts: fc.nat({ max: 5 }),
+    message: text,
+  },
+  ...(['weight', 'attempt', 'drain', 'version', 'address', 'diedAt', 'message'] as const),
+);
 export const anyLive = some<Live>(
-  { observedAt: instant, complete: fc.boolean(), units: fc.array(liveUnit, { maxLength: 5 }), traffic: policy },
-  'traffic',
+  {
+    observedAt: instant,
+    complete: fc.boolean(),
+    units: fc.array(liveUnit, { maxLength: 5 }),
+    traffic: policy,
+    instances: fc.array(liveInstance, { maxLength: 8 }),
+    suspended: fc.subarray(['scaleIn' as const, 'scaleOut' as const, 'healthCheck' as const]),
+  },
+  ...(['traffic', 'instances', 'suspended'] as const),
 );

@@ -5,7 +5,7 @@ import { toDocument } from '../../src/status/document.ts';
 import { overview } from '../../src/status/markdown.ts';
 import { Ranking } from '../../src/status/ranking.ts';
 import { type Summary, summaryOf } from '../../src/status/summary.ts';
-import { AT, C2, OLD, shop, shopLive, tomcat, tomcatLive, unit } from './examples.ts';
+import { AT, C2, OLD, shop, shopLive, tomcat, tomcatLive, unit, web, webLive } from './examples.ts';
 import { matchesGolden } from './golden.ts';
 
 const HEAD = { commit: C2, at: AT };
@@ -53,6 +53,24 @@ t.test('STATUS.md of a small repository', async (t) => {
   );
   ranking.set('Workload/odd', plain('Invalid', 'odd.yaml:1:1: <b>| `a` *b*\n# c_d [x](http://y) \\ &amp;'));
   matchesGolden(t, 'STATUS.md.txt', written(ranking));
+});
+
+t.test('fleets and clusters show which instances run what', async (t) => {
+  const ranking = new Ranking();
+  const fleet = toDocument({ id: 'Fleet/web', state: web(), live: webLive(), health: 'Paused', message: 'waits' });
+  ranking.set('Fleet/web', summaryOf(fleet));
+  const nodes =
+    webLive().instances?.map((node, index) => ({ ...node, version: index < 4 ? '1.36.0' : '1.35.2' })) ?? [];
+  const live = { ...webLive(), instances: nodes };
+  const of = { id: 'Cluster/prod' as const, state: web(), live, health: 'Paused' as const, message: 'waits' };
+  ranking.set('Cluster/prod', summaryOf(toDocument({ ...of, version: '1.36.0' })));
+  const rows = written(ranking)
+    .split('\n')
+    .filter((line) => line.startsWith('| ['));
+  t.strictSame(rows, [
+    '| [Cluster/prod](status/cluster/prod.yaml) | Paused | `ab12cd34ef` 1.36.0 on web-1..4; 1.35.2 on web-5; wanted 1.36.0 | 7 Paused, batch 2 of 3 ░░░░░ 0/2 |  | waits |',
+    '| [Fleet/web](status/fleet/web.yaml) | Paused | `ab12cd34ef` 12e4567890 on web-1..4; ab12cd34ef on web-5 | 7 Paused, batch 2 of 3 ░░░░░ 0/2 |  | waits |',
+  ]);
 });
 
 t.test('nothing yet', async (t) => {

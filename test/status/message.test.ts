@@ -4,7 +4,7 @@ import type { Rollout } from '../../src/rollout/state.ts';
 import { toDocument } from '../../src/status/document.ts';
 import { type Change, commitMessage, headOfMessage, tagMessage } from '../../src/status/message.ts';
 import { type Summary, summaryOf } from '../../src/status/summary.ts';
-import { AT, C1, C2, NEW, OLD, shop, shopLive } from './examples.ts';
+import { AT, C1, C2, NEW, OLD, shop, shopLive, web, webLive } from './examples.ts';
 
 const ID = 'Service/shop' as const;
 
@@ -197,6 +197,30 @@ t.test('the head is read from the last line alone', async (t) => {
   t.match(message, forged);
   t.equal(headOfMessage(message), C1);
   t.equal(headOfMessage(`${forged}\n\nby hand\n`), undefined);
+});
+
+t.test('a batch says by itself which of how many it is', async (t) => {
+  const of = (change: (rollout: Rollout) => void = () => {}) => {
+    const state = web();
+    change(state.rollout);
+    return summaryOf(toDocument({ id: 'Fleet/web', state, live: webLive(), health: 'Paused', message: '' }));
+  };
+  const subject = (before: Summary, after: Summary) =>
+    commitMessage([{ id: 'Fleet/web', before, after }], C1).split('\n')[0];
+  const moving = of(progressing);
+  t.equal(subject(moving, of()), 'Fleet/web: rollout 7 failed and paused in batch 2 of 3');
+  t.equal(subject(of(), moving), 'Fleet/web: rollout 7 goes on with batch 2 of 3');
+  t.equal(subject(of(), of(as('RollingBack'))), 'Fleet/web: rollout 7 rolls back in batch 2 of 3');
+  t.equal(subject(moving, { ...moving, message: 'x' }), 'Fleet/web: rollout 7 batch 2 of 3: 0 of 2');
+});
+
+t.test('a tag of very many batches can be read', async (t) => {
+  const { rollout } = web();
+  const [stage] = rollout.plan.stages;
+  const stages = Array.from({ length: 10_000 }, () => stage).filter((each) => each !== undefined);
+  const text = tagMessage('Fleet/web', { ...rollout, plan: { ...rollout.plan, stages } });
+  t.match(text, `- batch 1 of 3: 2 to ${NEW}: web-1, web-2, 3s\n`);
+  t.match(text, '\n- and 9900 more\n');
 });
 
 t.test('a tag says what was rolled out, from where, how long it took and why', async (t) => {

@@ -12,6 +12,7 @@ import {
 
 t.test('names of refs and files have their kind in lower case', async (t) => {
   t.equal(statusPath('Service/shop'), 'status/service/shop.yaml');
+  t.equal(statusPath('Cluster/prod'), 'status/cluster/prod.yaml');
   t.equal(tagName('Workload/tomcat', 12), 'sluice/workload/tomcat/12');
   t.equal(tagRef('Workload/tomcat', 12), 'refs/tags/sluice/workload/tomcat/12');
   t.equal(keepRef('Service/shop', 'ab12cd34ef'), 'refs/sluice/keep/service/shop/ab12cd34ef');
@@ -20,6 +21,8 @@ t.test('names of refs and files have their kind in lower case', async (t) => {
 
 t.test('and lead back to what they name', async (t) => {
   t.equal(resourceOfStatusPath('status/service/shop.yaml'), 'Service/shop');
+  t.equal(resourceOfStatusPath('status/fleet/web.yaml'), 'Fleet/web');
+  t.equal(resourceOfStatusPath('status/cluster/prod.yaml'), 'Cluster/prod');
   t.strictSame(rolloutOfTagRef('refs/tags/sluice/workload/tomcat/12'), { resource: 'Workload/tomcat', rollout: 12 });
   t.strictSame(revisionOfKeepRef('refs/sluice/keep/service/shop/ab12cd34ef'), {
     resource: 'Service/shop',
@@ -36,7 +39,7 @@ t.test('what Sluice did not name leads nowhere', async (t) => {
   ];
   paths.push(
     'status/constructor/shop.yaml',
-    'status/cluster/x.yaml',
+    'status/target/x.yaml',
     'status/service/shop.yml',
     'x/status/service/shop.yaml',
   );

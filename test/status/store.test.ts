@@ -1,11 +1,12 @@
 import t from 'tap';
 import type { Oid } from '../../src/manifest/resource.ts';
 import type { Live } from '../../src/plan/live.ts';
-import type { State } from '../../src/rollout/state.ts';
+import type { State, UnitRecord } from '../../src/rollout/state.ts';
+import { recordOf } from '../../src/rollout/unit-list.ts';
 import { type StatusDocument, toDocument } from '../../src/status/document.ts';
 import { readStatus, StatusStore } from '../../src/status/store.ts';
 import { toText } from '../../src/status/yaml.ts';
-import { AT, C1, C2, shop, shopLive, tomcat, tomcatLive } from './examples.ts';
+import { AT, C1, C2, shop, shopLive, tomcat, tomcatLive, web, webLive } from './examples.ts';
 import { newRepository, type Repository } from './repository.ts';
 
 const HEAD = { commit: C2, at: AT };
@@ -95,6 +96,19 @@ t.test('a check that is asked again and again is not worth a commit; its outcome
   }
 });
 
+t.test('nor is one of a unit', async (t) => {
+  const checked = (checks: UnitRecord['checks']) => {
+    const state = web();
+    Object.assign(recordOf(state.rollout.units, 'web-4') ?? {}, { checks });
+    const document = toDocument({ id: 'Fleet/web', state, live: webLive(), health: 'Paused', message: '' });
+    return [{ id: 'Fleet/web' as const, document }];
+  };
+  const { store } = await StatusStore.open(repository, undefined);
+  store.prepare(checked({ failures: 0, askedAt: AT, passed: false }), HEAD)?.committed();
+  t.equal(store.prepare(checked({ failures: 0, askedAt: AT + 5000, passed: false }), HEAD), undefined);
+  t.not(store.prepare(checked({ failures: 1, askedAt: AT + 5000, passed: false }), HEAD), undefined);
+});
+
 t.test('a resource that is gone loses its file and its row, once', async (t) => {
   const { store } = await StatusStore.open(repository, await branchWithBoth());
   const write = store.prepare([{ id: 'Service/shop', document: undefined }], HEAD);
@@ -116,7 +130,7 @@ t.test('a branch that somebody filled with other things: what is right is read, 
       ['status/service/linked.yaml', Buffer.from('/etc/passwd')],
       ['status/service/Bad_Name.yaml', good],
       ['status/service/..yaml', good],
-      ['status/cluster/prod.yaml', good],
+      ['status/target/prod.yaml', good],
       ['status/notes.txt', good],
       ['elsewhere/service/shop.yaml', good],
     ]),

@@ -1,5 +1,5 @@
 /** Resources as a commit would declare them, for tests of the pure parts. */
-import type { PodTemplate, Resource, ServiceSpec, WorkloadSpec } from '../../src/manifest/resource.ts';
+import type { PodTemplate, ReplicasResource, ServiceSpec, WorkloadSpec } from '../../src/manifest/resource.ts';
 
 const template: PodTemplate = {
   metadata: { labels: {} },
@@ -16,7 +16,7 @@ const common = {
   template,
 };
 
-export function workload(revision: string, over: Partial<WorkloadSpec> = {}): Resource {
+export function workload(revision: string, over: Partial<WorkloadSpec> = {}): ReplicasResource {
   const spec: WorkloadSpec = {
     ...common,
     kind: 'Workload',
@@ -29,7 +29,7 @@ export function workload(revision: string, over: Partial<WorkloadSpec> = {}): Re
   return resource('Workload/tomcat', revision, spec);
 }
 
-export function service(revision: string, over: Partial<ServiceSpec> = {}): Resource {
+export function service(revision: string, over: Partial<ServiceSpec> = {}): ReplicasResource {
   const spec: ServiceSpec = {
     ...common,
     kind: 'Service',
@@ -43,7 +43,7 @@ export function service(revision: string, over: Partial<ServiceSpec> = {}): Reso
   return resource('Service/shop', revision, spec);
 }
 
-function resource(id: Resource['id'], revision: string, spec: Resource['spec']): Resource {
+function resource(id: ReplicasResource['id'], revision: string, spec: ReplicasResource['spec']): ReplicasResource {
   return {
     id,
     spec,

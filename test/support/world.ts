@@ -181,8 +181,9 @@ function act(w: World, action: Action): void {
 function answer(w: World, question: Question): void {
   const rollout = w.state?.rollout;
   if (!rollout) return;
-  if (question.kind === 'precheck') send(w, { kind: 'prechecked', rollout: rollout.id, results: w.prechecks });
-  else
+  if (question.kind === 'precheck')
+    send(w, { kind: 'prechecked', rollout: rollout.id, revision: question.plan.to, results: w.prechecks });
+  else if (question.kind === 'check')
     send(w, {
       kind: 'checked',
       rollout: rollout.id,

@@ -1,5 +1,4 @@
 /** Which fields an action needs, and which it does not take. */
-import type { NotYet } from '../carried-out.ts';
 import type { OperationAction } from '../resource.ts';
 import type { WrittenOperation } from '../written.ts';
 import type { Report } from './report.ts';
@@ -20,7 +19,7 @@ const ACTIONS: Record<OperationAction, { needs: Field[]; takes: Field[] }> = {
 };
 const FIELDS: Field[] = ['resource', 'rollout', 'unit', 'commit'];
 
-export function checkOperation(operation: WrittenOperation, report: Report, notYet: ReadonlySet<NotYet>): void {
+export function checkOperation(operation: WrittenOperation, report: Report): void {
   const { action, resource } = operation;
   if (action === undefined) return;
   const { needs, takes } = ACTIONS[action];
@@ -31,14 +30,8 @@ export function checkOperation(operation: WrittenOperation, report: Report, notY
       report(['spec', field], 'unknown-field', `${action} takes no ${field}; remove it`, 'key');
   }
   const kind = resource?.split('/')[0];
-  if (kind === 'Fleet' || kind === 'Cluster') {
-    if (!notYet.has(kind)) return;
-    report(
-      ['spec', 'resource'],
-      'unsupported-kind',
-      `this version carries out Workload and Service only, not ${kind}; remove the operation`,
-    );
-  } else if (action === 'skip')
+  if (kind === 'Fleet' || kind === 'Cluster') return;
+  if (action === 'skip')
     report(
       ['spec', 'action'],
       'unsupported-action',

@@ -1,11 +1,11 @@
 /** What a Workload or a Service must mean besides having the right form. */
-import type { Kind } from '../resource.ts';
+import type { ReplicasKind } from '../resource.ts';
 import type { WrittenCheck, WrittenContainer, WrittenResource, WrittenTraffic } from '../written.ts';
 import { checkTemplate } from './pod.ts';
 import type { Path, Report } from './report.ts';
 import { checkDuration, checkWindows } from './windows.ts';
 
-export function checkResource(kind: Kind, spec: WrittenResource, report: Report): void {
+export function checkResource(kind: ReplicasKind, spec: WrittenResource, report: Report): void {
   const path = ['spec'];
   checkWindows(spec.windows ?? [], [...path, 'windows'], report);
   if (spec.template) checkTemplate(spec.template, [...path, 'template'], report);

@@ -1,14 +1,14 @@
 /** Hosts of a Target: told apart, and reached with nothing that lies in the config repository. */
 import { quote } from '../diagnostic.ts';
 import { nearest } from '../nearest.ts';
-import type { WrittenHostTarget } from '../written.ts';
+import type { WrittenTarget } from '../written.ts';
 import { badPath } from './paths.ts';
 import type { Path, Report } from './report.ts';
 import { unique } from './unique.ts';
 
-type Ssh = NonNullable<WrittenHostTarget['ssh']>;
+type Ssh = NonNullable<WrittenTarget['ssh']>;
 
-export function checkHostTarget({ ssh, policy }: WrittenHostTarget, report: Report): void {
+export function checkHosts({ ssh, policy }: WrittenTarget, report: Report): void {
   if (ssh === undefined) return;
   if (policy !== undefined)
     report(['spec', 'policy'], 'bad-value', 'hosts take no containers, so nothing is held to it; remove it', 'key');

@@ -1,5 +1,4 @@
 /** One schema for files that hold documents of several kinds: which one counts, `kind` says. */
-import { NOT_YET } from '../carried-out.ts';
 import type { Schema } from './build.ts';
 import { SCHEMAS } from './schemas.ts';
 
@@ -7,9 +6,9 @@ import { SCHEMAS } from './schemas.ts';
 export const FILES: Record<string, Schema> = {
   'workload.json': SCHEMAS.Workload,
   'service.json': SCHEMAS.Service,
-  ...(!NOT_YET.has('Fleet') && { 'fleet.json': SCHEMAS.Fleet }),
-  ...(!NOT_YET.has('Cluster') && { 'cluster.json': SCHEMAS.Cluster }),
-  'target.json': NOT_YET.has('ssh') ? SCHEMAS.Target : SCHEMAS.EveryTarget,
+  'fleet.json': SCHEMAS.Fleet,
+  'cluster.json': SCHEMAS.Cluster,
+  'target.json': SCHEMAS.Target,
   'operation.json': SCHEMAS.Operation,
   'config-map.json': SCHEMAS.ConfigMap,
 };

@@ -6,19 +6,18 @@ import { fleet } from './fleet.ts';
 import { image } from './image.ts';
 import { operation } from './operation.ts';
 import { service } from './service.ts';
-import { everyTarget, target } from './target.ts';
+import { target } from './target.ts';
 import { workload } from './workload.ts';
 
 export const SCHEMAS = {
   Workload: workload,
   Service: service,
+  Fleet: fleet,
+  Cluster: cluster,
   Target: target,
   Operation: operation,
   ConfigMap: configMap,
   image,
-  Fleet: fleet,
-  Cluster: cluster,
-  EveryTarget: everyTarget,
 } satisfies Record<string, Schema>;
 
 export type SchemaName = keyof typeof SCHEMAS;

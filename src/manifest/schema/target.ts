@@ -49,18 +49,6 @@ export const target = document(
   'Target',
   'A place where resources run.',
   fields(
-    'Its driver, and what it admits. This version carries out the driver `local`.',
-    { local, policy },
-    { required: ['local'] },
-  ),
-  [onLocal],
-);
-
-/** As it is when every driver is carried out. */
-export const everyTarget = document(
-  'Target',
-  'A place where resources run.',
-  fields(
     'Its driver, exactly one of `local` and `ssh`, and what it admits.',
     { local, ssh, policy },
     oneOfNames(['local', 'ssh']),

@@ -18,9 +18,12 @@ import {
 } from './variables.ts';
 import { mountsOf, volumeFolders } from './volumes.ts';
 
+/** What a description is made from. */
+type Describer = Pick<Host, 'dataDir' | 'hostname' | 'user' | 'images' | 'secrets'>;
+
 /** Throws where a secret, an image or a variable that it needs is not there. */
 export async function describe(
-  host: Host,
+  host: Describer,
   unit: Unit,
   record: ContainerRecord,
   secrets: Surroundings['secrets'],
@@ -61,7 +64,7 @@ function workingDirectory({ folder }: Unit, { name, workingDir }: Container): st
 }
 
 function variablesFor(
-  host: Host,
+  host: Describer,
   unit: Unit,
   { name, ports }: ContainerRecord,
   image: Record<string, string>,
@@ -94,7 +97,10 @@ function variablesFor(
   });
 }
 
-export async function readSecrets({ secrets }: Host, { runnable }: Unit): Promise<Surroundings['secrets']> {
+export async function readSecrets(
+  { secrets }: Pick<Host, 'secrets'>,
+  { runnable }: Unit,
+): Promise<Surroundings['secrets']> {
   const names = secretNames(runnable.template.spec);
   return new Map(await Promise.all([...names].map(async (name) => [name, await secrets.read(name)] as const)));
 }
@@ -117,7 +123,7 @@ export function secretNames({ containers, volumes }: Unit['runnable']['template'
  * Knows again what an earlier operator started. What its environment or its image was may not be known any more (a secret is gone, the
  * disk is full): then it goes on serving, watched and stopped without the commands that would need them.
  */
-export async function describeFound(host: Host, unit: Unit): Promise<void> {
+export async function describeFound(host: Describer, unit: Unit): Promise<void> {
   const { containers } = unit.runnable.template.spec;
   for (const entry of unit.record.containers.filter(({ name }) =>
     containers.some((declared) => declared.name === name),
@@ -131,7 +137,7 @@ export async function describeFound(host: Host, unit: Unit): Promise<void> {
   }
 }
 
-function describeBare(host: Host, unit: Unit, record: ContainerRecord): Running {
+function describeBare(host: Describer, unit: Unit, record: ContainerRecord): Running {
   const container = withoutCommands(containerOf(unit, record.name), unit.record.ready);
   return {
     ...newRunning(container, record),

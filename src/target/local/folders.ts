@@ -18,7 +18,7 @@ const folderName = (resource: ResourceId) => resource.replace('/', '-');
 
 /** The resource of a folder name, or undefined where it is none of ours. */
 export function resourceOf(folder: string): ResourceId | undefined {
-  const [, kind, name] = /^(Workload|Service)-([a-z0-9][-a-z0-9]*)$/.exec(folder) ?? [];
+  const [, kind, name] = /^(Workload|Service|Fleet|Cluster)-([a-z0-9][-a-z0-9]*)$/.exec(folder) ?? [];
   return kind === undefined ? undefined : `${kind as Kind}/${name}`;
 }
 

@@ -89,7 +89,11 @@ export function askPort(port: number, timeoutMs: number): Promise<Answer> {
 const OUTPUT = 64 * 1024;
 
 /** Passes when the command ends with 0 in time. */
-export async function askCommand(command: string[], beside: Beside, timeoutMs: number): Promise<Answer> {
+export async function askCommand(
+  command: string[],
+  beside: Pick<Beside, 'env' | 'cwd' | 'user' | 'redact'>,
+  timeoutMs: number,
+): Promise<Answer> {
   const { env, cwd, user, redact } = beside;
   const ended = run(command, { env, cwd, timeoutMs, maxOutput: OUTPUT, ...identityOf(user) });
   // What the command left behind may keep its output open beyond its own end.

@@ -18,6 +18,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { parseQuantity } from '../../manifest/quantity.ts';
 import type { Container, ResourceId } from '../../manifest/resource.ts';
 import { logsFolder, resourceFolder, unitFolder } from './folders.ts';
+import { hostFolder, instancesFolder, memberFolder } from './instances/folders.ts';
 import { logFile } from './volumes.ts';
 
 const STDOUT = 'stdout';
@@ -182,6 +183,13 @@ export interface UnitLog {
 
 /** What the units of a resource wrote, or one of them; needs no operator. Empty where there is nothing. */
 export async function readLogs(dataDir: string, resource: ResourceId, unit?: string): Promise<UnitLog[]> {
+  if (resource.startsWith('Workload/') || resource.startsWith('Service/')) return readUnitLogs(dataDir, resource, unit);
+  const root = instancesFolder(dataDir);
+  const logs = await Promise.all([readUnitLogs(root, resource, unit), readScriptLogs(root, resource, unit)]);
+  return logs.flat().sort((a, b) => (a.unit < b.unit ? -1 : a.unit > b.unit ? 1 : 0));
+}
+
+async function readUnitLogs(dataDir: string, resource: ResourceId, unit: string | undefined): Promise<UnitLog[]> {
   const logs: UnitLog[] = [];
   for (const id of await names(resourceFolder(dataDir, resource))) {
     if (unit !== undefined && id !== unit) continue;
@@ -195,6 +203,26 @@ export async function readLogs(dataDir: string, resource: ResourceId, unit?: str
         const text = earlier + (await readFile(path, 'utf8').catch(() => ''));
         logs.push({ unit: id, container, source: decodeURIComponent(file), text });
       }
+    }
+  }
+  return logs;
+}
+
+/** What is kept of the output of the last scripts of each instance, the oldest attempt first. */
+async function readScriptLogs(root: string, resource: ResourceId, unit: string | undefined): Promise<UnitLog[]> {
+  const logs: UnitLog[] = [];
+  for (const id of await names(memberFolder(root, resource))) {
+    if (unit !== undefined && id !== unit) continue;
+    const attempts = join(hostFolder(root, resource, id), 'attempts');
+    const begun = (await names(attempts)).flatMap((name) => {
+      const at = statSync(join(attempts, name, 'begun'), { throwIfNoEntry: false })?.mtimeMs;
+      return at === undefined ? [] : [{ name, at }];
+    });
+    for (const { name } of begun.sort((a, b) => a.at - b.at)) {
+      const first = await readFile(join(attempts, name, 'output'), 'utf8').catch(() => '');
+      const last = await readFile(join(attempts, name, 'output.end'), 'utf8').catch(() => '');
+      const text = last === '' ? first : `${first}\n... only the first and the last of it are kept ...\n${last}`;
+      logs.push({ unit: id, container: name, source: 'stdout', text });
     }
   }
   return logs;

@@ -27,6 +27,15 @@ export async function freePort(taken: Set<number>): Promise<number> {
   );
 }
 
+/** The port once more, where nobody has taken it meanwhile; it is in `taken` then. */
+export async function portAgain(taken: Set<number>, port: number | undefined): Promise<number | undefined> {
+  if (port === undefined || taken.has(port)) return undefined;
+  taken.add(port);
+  if (await canListen(port)) return port;
+  taken.delete(port);
+  return undefined;
+}
+
 function canListen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();

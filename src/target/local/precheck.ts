@@ -5,7 +5,7 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { formatPath } from '../../manifest/diagnostic.ts';
 import { parseQuantity } from '../../manifest/quantity.ts';
-import type { PodTemplate, Runnable, Spec } from '../../manifest/resource.ts';
+import type { PodTemplate, ReplicasSpec, Runnable } from '../../manifest/resource.ts';
 import { environment, run } from '../../process.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
 import { secretNames } from './describe.ts';
@@ -19,17 +19,20 @@ import { identityOf } from './user.ts';
 export interface Asked {
   host: Pick<Host, 'dataDir' | 'user' | 'groups' | 'secrets'> & { images: Pick<Host['images'], 'look'> };
   router: Pick<RouterClient, 'answers' | 'address'>;
-  spec: Spec;
+  spec: ReplicasSpec;
   runnable: Runnable;
 }
-type Precheck = (asked: Asked) => Promise<PrecheckResult[]> | PrecheckResult[];
+type Precheck<A> = (asked: A) => Promise<PrecheckResult[]> | PrecheckResult[];
 
 const MIB = 2 ** 20;
 const LEAST_SPACE = 100 * MIB;
 
+export function precheckLocal(asked: Asked): Promise<PrecheckResult[]> {
+  return askAll({ images, secrets, folder, capacity, limits, fields, router, user }, asked);
+}
+
 /** All of them run, whatever the others say. */
-export async function precheckLocal(asked: Asked): Promise<PrecheckResult[]> {
-  const checks: Record<string, Precheck> = { images, secrets, folder, capacity, limits, fields, router, user };
+export async function askAll<A>(checks: Record<string, Precheck<A>>, asked: A): Promise<PrecheckResult[]> {
   const results = await Promise.all(
     Object.entries(checks).map(async ([name, check]) => {
       try {
@@ -42,20 +45,20 @@ export async function precheckLocal(asked: Asked): Promise<PrecheckResult[]> {
   return results.flat();
 }
 
-const pass = (name: string, message: string): PrecheckResult => ({ name, result: 'pass', message, remedy: '' });
-const warn = (name: string, message: string, remedy: string): PrecheckResult => ({
+export const pass = (name: string, message: string): PrecheckResult => ({ name, result: 'pass', message, remedy: '' });
+export const warn = (name: string, message: string, remedy: string): PrecheckResult => ({
   name,
   result: 'warn',
   message,
   remedy,
 });
-const fail = (name: string, message: string, remedy: string): PrecheckResult => ({
+export const fail = (name: string, message: string, remedy: string): PrecheckResult => ({
   name,
   result: 'fail',
   message,
   remedy,
 });
-const orPass = (results: PrecheckResult[], name: string, message: string) =>
+export const orPass = (results: PrecheckResult[], name: string, message: string) =>
   results.length > 0 ? results : [pass(name, message)];
 
 async function images({ host, runnable }: Asked): Promise<PrecheckResult[]> {
@@ -67,10 +70,7 @@ async function images({ host, runnable }: Asked): Promise<PrecheckResult[]> {
       const found = (await host.images.look(declared)) ?? declared;
       const [program] = command ?? found.command;
       if (program === undefined) throw new Error(`neither image ${image} nor container ${name} gives a command`);
-      const known = program.includes('/') || program === 'node' || program.includes('$(');
-      if (!known && findProgram(program, process.env.PATH ?? '') === undefined) {
-        throw new Error(`container ${name}: program ${program} is not on this machine's PATH`);
-      }
+      if (!isThere(program)) throw new Error(`container ${name}: program ${program} is not on this machine's PATH`);
       if (workingDir !== undefined && isAbsolute(workingDir) && !isFolder(workingDir)) {
         throw new Error(`container ${name}: workingDir ${workingDir} is no folder of this machine`);
       }
@@ -80,6 +80,13 @@ async function images({ host, runnable }: Asked): Promise<PrecheckResult[]> {
   }
   return orPass(wrong, 'images', `${runnable.template.spec.containers.length} found`);
 }
+
+/** What is given by a path, or by a variable, is seen only when it is started; `node` is always there. */
+export const isThere = (program: string): boolean =>
+  program.includes('/') ||
+  program === 'node' ||
+  program.includes('$(') ||
+  findProgram(program, process.env.PATH ?? '') !== undefined;
 
 const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
@@ -127,23 +134,38 @@ function keysWanted({ containers, volumes }: PodTemplate['spec']) {
   };
 }
 
-async function folder({ host: { dataDir }, spec }: Asked): Promise<PrecheckResult[]> {
-  const name = 'data folder';
+async function folder({ host, spec }: Asked): Promise<PrecheckResult[]> {
+  const seen = await space({ host });
+  if (seen.some(({ result }) => result !== 'pass')) return seen;
+  const free = await freeSpace(host.dataDir);
+  const disks = spec.template.spec.volumes.reduce((sum, volume) => {
+    if ('disk' in volume) return sum + spec.replicas * (parseQuantity(volume.disk.size) ?? 0);
+    return sum + ('file' in volume ? (parseQuantity(volume.file.size) ?? 0) : 0);
+  }, 0);
+  if (disks <= free) return seen;
+  const remedy = `free space on the disk of ${host.dataDir}`;
+  return [warn(FOLDER, `the volumes may grow to ${mib(disks)}, but ${mib(free)} are left`, remedy)];
+}
+
+const FOLDER = 'data folder';
+
+async function freeSpace(dataDir: string): Promise<number> {
+  const { bavail, bsize } = await statfs(dataDir);
+  return bavail * bsize;
+}
+
+/** Whether the data folder can be written, and has space. */
+export async function space({ host: { dataDir } }: { host: Pick<Host, 'dataDir'> }): Promise<PrecheckResult[]> {
+  const name = FOLDER;
   try {
     accessSync(unitsFolder(dataDir), constants.W_OK);
   } catch (error) {
     return [fail(name, `${dataDir} cannot be written: ${(error as Error).message}`, 'correct its permissions')];
   }
-  const { bavail, bsize } = await statfs(dataDir);
-  const free = bavail * bsize;
+  const free = await freeSpace(dataDir);
   const remedy = `free space on the disk of ${dataDir}`;
   if (free < LEAST_SPACE)
     return [fail(name, `${mib(free)} are left at ${dataDir}; at least ${mib(LEAST_SPACE)} are needed`, remedy)];
-  const disks = spec.template.spec.volumes.reduce((sum, volume) => {
-    if ('disk' in volume) return sum + spec.replicas * (parseQuantity(volume.disk.size) ?? 0);
-    return sum + ('file' in volume ? (parseQuantity(volume.file.size) ?? 0) : 0);
-  }, 0);
-  if (disks > free) return [warn(name, `the volumes may grow to ${mib(disks)}, but ${mib(free)} are left`, remedy)];
   return [pass(name, `${mib(free)} are left`)];
 }
 
@@ -210,7 +232,7 @@ function fields({ spec }: Asked): PrecheckResult[] {
   return orPass(found, 'fields', 'all can be honoured');
 }
 
-async function router({ router: client }: Asked): Promise<PrecheckResult[]> {
+export async function router({ router: client }: Pick<Asked, 'router'>): Promise<PrecheckResult[]> {
   const timeout = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error('no answer within 5 s')), 5000).unref();
   });
@@ -225,7 +247,7 @@ async function router({ router: client }: Asked): Promise<PrecheckResult[]> {
   }
 }
 
-async function user({ host }: Asked): Promise<PrecheckResult[]> {
+export async function user({ host }: { host: Pick<Host, 'dataDir' | 'user'> }): Promise<PrecheckResult[]> {
   const { user: as, dataDir } = host;
   if (as === undefined) return [];
   const own = process.getuid?.();

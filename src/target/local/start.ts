@@ -8,7 +8,7 @@ import { describe, readSecrets } from './describe.ts';
 import { endUnit, processEnded } from './end.ts';
 import { ask } from './handler.ts';
 import { openOutput } from './logs.ts';
-import { freePort, wantedPorts } from './ports.ts';
+import { freePort, portAgain, wantedPorts } from './ports.ts';
 import { markOf } from './processes.ts';
 import { groupName, type Host, type Running, type Unit } from './unit.ts';
 import { identityOf } from './user.ts';
@@ -43,8 +43,9 @@ async function prepare(host: Host, unit: Unit): Promise<void> {
   await prepareVolumes(place, runnable);
   for (const [index, container] of runnable.template.spec.containers.entries()) {
     const ports: Record<string, number> = {};
-    for (const wanted of wantedPorts(container, index === 0)) {
-      ports[wanted] = await freePort(host.ports);
+    for (const [place, wanted] of wantedPorts(container, index === 0).entries()) {
+      const former = index === 0 && place === 0 ? unit.formerPort : undefined;
+      ports[wanted] = (await portAgain(host.ports, former)) ?? (await freePort(host.ports));
     }
     const groups = groupFolders(host.groups, groupName(unit, container.name), container.resources.limits);
     record.containers.push({ name: container.name, ports, groups });

@@ -20,6 +20,8 @@ export interface Host {
   groups: Groups;
   images: Images;
   secrets: SecretSource;
+  /** A process that serves nothing is taken for started when it has lived so long. */
+  livedMs: number;
   /** Throws StaleEpoch when a later operator has taken over; before every act. */
   guard(): void;
   /** Every port that a unit of this target was given. */
@@ -68,6 +70,8 @@ export interface Unit {
   folder: string;
   /** Empty before the start and after the death. */
   containers: Running[];
+  /** The main port of the attempt before, which it gets again if nobody else listens there by now. */
+  formerPort?: number;
   /** What was last told about its readiness and its port. */
   told?: string;
   /** Aborted when its processes need no more watching: it ends, or the driver lets go. */

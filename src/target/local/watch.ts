@@ -9,8 +9,8 @@ import { mainPort } from './ports.ts';
 import { isRunning, listenersOn, membersOf, socketsOf, userOf } from './processes.ts';
 import { belongingOf, type Host, type Running, servedPort, type Unit } from './unit.ts';
 
-/** A process that serves nothing is taken for started when it has lived so long. */
-const LIVED_MS = 1000;
+/** Then it is said what a start waits for. */
+const SAID_MS = 1000;
 /** How often it is asked whether a process that somebody else started still runs. */
 const ALIVE_MS = 250;
 
@@ -76,7 +76,7 @@ async function watchAlive(host: Host, unit: Unit, running: Running): Promise<voi
 async function watchLived(host: Host, unit: Unit, running: Running): Promise<void> {
   const { container } = running;
   if (container.readinessProbe !== undefined || container.ports.length > 0) return;
-  if (!unit.record.ready) await delayed(unit, LIVED_MS);
+  if (!unit.record.ready) await delayed(unit, host.livedMs);
   running.passing = true;
   judge(host, unit);
 }
@@ -102,7 +102,7 @@ async function watchSocket(host: Host, unit: Unit, running: Running): Promise<vo
     }
     running.listening = holder === 'own';
     if (running.listening) break;
-    if (unit.record.phase === 'starting' && performance.now() - since >= LIVED_MS)
+    if (unit.record.phase === 'starting' && performance.now() - since >= SAID_MS)
       unit.record.message ??= `not ready yet: nothing listens on 127.0.0.1:${port}, the port it was given as PORT`;
     await sleep(soon(since), undefined, { signal });
   }

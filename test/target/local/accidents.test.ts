@@ -23,6 +23,7 @@ import {
   processesWith,
   ready,
   runnable,
+  served,
   start,
   stop,
   told,
@@ -37,7 +38,7 @@ t.test(
   async (t) => {
     const here = place(t);
     const first = await here.open();
-    await first.serve(WEB, 'web.localhost');
+    await first.declare(WEB, served('web.localhost'));
     await start(first, 'web-1', runnable());
     const { address } = await unitWhere(first, 'web-1', ready);
     const { pid } = await told(address);
@@ -91,7 +92,7 @@ t.test('processes of an attempt that its unit has forgotten are ended, the unit 
 t.test('a resource whose removal was cut short is known until it is removed whole', async (t) => {
   const here = place(t);
   const first = await here.open();
-  await first.serve(WEB, 'web.localhost');
+  await first.declare(WEB, served('web.localhost'));
   await first.close();
   const disk = join(here.dataDir, 'volumes/Workload-web/disk/data/web-1');
   mkdirSync(disk, { recursive: true });
@@ -168,7 +169,7 @@ t.test(
     mount(here.dataDir);
     t.teardown(() => unmount(here.dataDir));
     const driver = await here.open();
-    await driver.serve(WEB, 'web.localhost');
+    await driver.declare(WEB, served('web.localhost'));
     for (const unit of ['web-1', 'web-2']) {
       await start(driver, unit, runnable());
       await unitWhere(driver, unit, ready);

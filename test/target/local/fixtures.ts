@@ -343,3 +343,16 @@ export async function listen(port: number): Promise<Server> {
 }
 
 export { never };
+
+/** A declaration that is served at this address. */
+export function served(host: string): WorkloadSpec {
+  const template = {
+    metadata: { labels: {} },
+    spec: { containers: [], volumes: [], terminationGracePeriodSeconds: 1 },
+  };
+  return {
+    ...{ kind: 'Workload', target: 'local', paused: false, onFailure: 'pause', progressDeadlineSeconds: 600 },
+    ...{ revisionHistoryLimit: 5, windows: [], replicas: 1, host, template, minReadySeconds: 0 },
+    strategy: { maxSurge: 1, maxUnavailable: 0 },
+  };
+}

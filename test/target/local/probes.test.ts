@@ -17,6 +17,7 @@ import {
   processesWith,
   ready,
   runnable,
+  served,
   start,
   stop,
   told,
@@ -93,7 +94,7 @@ t.test(
     const here = place(t);
     here.image('sleeper:1', SLEEPER, SLEEPS);
     const driver = await here.open();
-    await driver.serve(WEB, 'web.localhost');
+    await driver.declare(WEB, served('web.localhost'));
     await start(driver, 'worker', runnable({ containers: [container({ image: 'sleeper:1', ports: [] })] }));
     await start(driver, 'server', runnable({ containers: [container({ ports: [] })] }));
     const server = await unitWhere(driver, 'server', ready);
@@ -106,7 +107,7 @@ t.test(
 t.test('readiness follows its probe and thresholds, and the router follows readiness', async (t) => {
   const here = place(t);
   const driver = await here.open();
-  await driver.serve(WEB, 'web.localhost');
+  await driver.declare(WEB, served('web.localhost'));
   const readinessProbe = probe(health, { failureThreshold: 2, successThreshold: 2 });
   await start(driver, 'web-1', runnable({ containers: [container({ readinessProbe })] }));
   const { address, readySince } = await unitWhere(driver, 'web-1', ready);
@@ -234,7 +235,7 @@ t.test('a unit leaves the router, finishes what it serves, hears its hooks and S
     readFileSync(join(here.images, 'drained/1/image.yaml'), 'utf8'),
   );
   const driver = await here.open();
-  await driver.serve(WEB, 'web.localhost');
+  await driver.declare(WEB, served('web.localhost'));
   const order = join(here.folder('web-1'), '../order');
   const say = (word: string) => ({ exec: { command: ['sh', '-c', 'echo "$0" >> "$SLUICE_FOLDER/../order"', word] } });
   const lifecycle = { postStart: say('postStart'), preStop: say('preStop') };

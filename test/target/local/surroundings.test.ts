@@ -13,6 +13,7 @@ import {
   probe,
   ready,
   runnable,
+  served,
   start,
   stop,
   told,
@@ -151,7 +152,7 @@ t.test(
     const knows = asks(['sh', '-c', 'test -n "$PASSWORD"']);
     const containers = [container({ env, readinessProbe: knows, livenessProbe: knows })];
     const first = await here.open();
-    await first.serve(WEB, 'web.localhost');
+    await first.declare(WEB, served('web.localhost'));
     for (const unit of ['web-1', 'web-2']) {
       await start(first, unit, runnable({ containers }));
       await unitWhere(first, unit, ready);

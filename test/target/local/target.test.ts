@@ -15,6 +15,7 @@ import {
   processesWith,
   ready,
   runnable,
+  served,
   start,
   stop,
   told,
@@ -27,7 +28,7 @@ import {
 t.test('a server is started, found ready, routed to, found again by the next operator, and stopped', async (t) => {
   const here = place(t);
   const first = await here.open();
-  await first.serve(WEB, 'web.localhost');
+  await first.declare(WEB, served('web.localhost'));
   const attempt = await start(first, 'web-1', runnable());
   t.match(await unitOf(first, 'web-1'), { phase: 'starting', ready: false, attempt });
   const seen = await unitWhere(first, 'web-1', ready);
@@ -86,11 +87,11 @@ t.test('subscribers hear of each change; what was forgotten leaves nothing behin
   const driver = await here.open();
   const heard: string[] = [];
   const unsubscribe = driver.subscribe((resource) => heard.push(resource));
-  t.strictSame(await live(driver), { ...(await live(driver)), complete: true, units: [] });
+  t.match(await live(driver), { complete: true, units: [] });
   await t.rejects(
     driver.start(WEB, { kind: 'route', policy: { kind: 'percent', weights: { '': 100 } } }, undefined, never),
   );
-  await driver.serve(WEB, 'web.localhost');
+  await driver.declare(WEB, served('web.localhost'));
   const runs = runnable({ volumes: [{ name: 'data', disk: { size: '1Mi' } }], containers: [container()] });
   await start(driver, 'web-1', runs);
   await unitWhere(driver, 'web-1', ready);
@@ -117,14 +118,14 @@ t.test('targets share a router, and each knows its own resources alone', async (
   const here = place(t);
   const there = place(t);
   const one = await here.open();
-  await one.serve(WEB, 'web.localhost');
+  await one.declare(WEB, served('web.localhost'));
   await start(one, 'web-1', runnable());
   await unitWhere(one, 'web-1', ready);
   await until(() => here.router.config.routes[WEB]?.versions['']?.length === 1);
   const tellings = here.router.told.length;
   const other = await there.open({ router: here.router });
   t.strictSame(await other.resources(), []);
-  await other.serve('Workload/other', 'other.localhost');
+  await other.declare('Workload/other', served('other.localhost'));
   await one.close();
   const next = await here.open();
   t.strictSame(await next.resources(), [WEB]);
@@ -137,7 +138,7 @@ t.test('targets share a router, and each knows its own resources alone', async (
 t.test('a router that cannot be told: what is live is not known, a stop waits, and it is told later', async (t) => {
   const here = place(t);
   const driver = await here.open();
-  await driver.serve(WEB, 'web.localhost');
+  await driver.declare(WEB, served('web.localhost'));
   await start(driver, 'web-1', runnable());
   const { address } = await unitWhere(driver, 'web-1', ready);
   await until(() => here.router.config.routes[WEB]?.versions['']?.length === 1);
@@ -153,11 +154,11 @@ t.test('a router that cannot be told: what is live is not known, a stop waits, a
 t.test('a router that may or may not have taken a change is told again, even what it was told before', async (t) => {
   const here = place(t);
   const driver = await here.open();
-  await driver.serve(WEB, 'web.localhost');
+  await driver.declare(WEB, served('web.localhost'));
   const tellings = here.router.told.length;
   here.router.broken = true;
-  await t.rejects(driver.serve(WEB, 'other.localhost'));
-  await driver.serve(WEB, 'web.localhost').catch(() => {});
+  await t.rejects(driver.declare(WEB, served('other.localhost')));
+  await driver.declare(WEB, served('web.localhost')).catch(() => {});
   t.notOk((await live(driver)).complete);
   here.router.broken = false;
   await until(async () => (await live(driver)).complete);
@@ -282,13 +283,13 @@ t.test('a stop goes on where the operator was killed, and its hook does not run 
 t.test('an operator whose epoch is past acts no more', async (t) => {
   const here = place(t);
   const first = await here.open();
-  await first.serve(WEB, 'web.localhost');
+  await first.declare(WEB, served('web.localhost'));
   await start(first, 'web-1', runnable());
   await unitWhere(first, 'web-1', ready);
   const second = await here.open();
   await t.rejects(start(first, 'web-2', runnable()), { code: 'stale-epoch' });
   await t.rejects(stop(first, 'web-1'), { code: 'stale-epoch' });
-  await t.rejects(async () => first.serve(WEB, 'elsewhere.localhost'), { code: 'stale-epoch' });
+  await t.rejects(async () => first.declare(WEB, served('elsewhere.localhost')), { code: 'stale-epoch' });
   await t.rejects(here.open({ epoch: 1 }), { code: 'stale-epoch' });
   t.match(await unitOf(second, 'web-1'), { ready: true });
   await stop(second, 'web-1');

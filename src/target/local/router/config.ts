@@ -7,6 +7,8 @@ export interface Backend {
   unit: string;
   /** Where it listens on 127.0.0.1. */
   port: number;
+  /** Its share beside the others of its version; absent in all of them: the least busy is taken. */
+  weight?: number;
 }
 
 /** One resource behind one host. `<version>.<host>` reaches a version directly, whatever the policy says. */

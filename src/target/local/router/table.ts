@@ -4,7 +4,7 @@ import type { TrafficPolicy } from '../../../plan/live.ts';
 import { type Chooser, compile } from '../../../plan/route.ts';
 import type { Backend, Route, RouterConfig, RouterStats } from './config.ts';
 import { type Counter, newCounter, summarize } from './counts.ts';
-import { type Balancer, createUpstream, pick, type Upstream } from './upstream.ts';
+import { type Balancer, createBalancer, createUpstream, pick, type Upstream } from './upstream.ts';
 
 /** Where a request goes. Without `upstream` nothing can serve it now; without `counter` nothing is routed at all. */
 export interface Destination {
@@ -114,8 +114,8 @@ function createEntry(route: Route, before: Entry | undefined, upstreamOf: (backe
   const versions = new Map(
     [...named].map((name) => {
       const known = before?.versions.get(name);
-      const upstreams = (route.versions[name] ?? []).map(upstreamOf);
-      const balancer = { upstreams, next: (known?.balancer.next ?? 0) % Math.max(1, upstreams.length) };
+      const backends = route.versions[name] ?? [];
+      const balancer = createBalancer(backends.map(upstreamOf), backends, known?.balancer.next ?? 0);
       return [name, { counter: known?.counter ?? newCounter(), balancer }];
     }),
   );

@@ -38,13 +38,51 @@ export function createUpstream({ unit, port }: Backend): Upstream {
   };
 }
 
-/** The least active of those not yet `tried`; among equals the next in turn. */
 export interface Balancer {
   upstreams: Upstream[];
   next: number;
+  /** Where the weights differ: the weight of each upstream, and what it has in hand. */
+  shares?: { weight: number; credit: number }[];
 }
 
+export function createBalancer(upstreams: Upstream[], backends: readonly Backend[], next: number): Balancer {
+  const weights = backends.map(({ weight = DEFAULT_WEIGHT }) => weight);
+  const balancer = { upstreams, next: next % Math.max(1, upstreams.length) };
+  if (weights.every((weight) => weight === weights[0])) return balancer;
+  return { ...balancer, shares: weights.map((weight) => ({ weight, credit: 0 })) };
+}
+
+const DEFAULT_WEIGHT = 100;
+
+/** One of those not yet `tried`. Of equal weight: the least active, among equals the next in turn; else each by its share. */
 export function pick(balancer: Balancer, tried: readonly Upstream[]): Upstream | undefined {
+  const { upstreams, shares } = balancer;
+  return shares === undefined ? pickIdlest(balancer, tried) : pickByShare(upstreams, shares, tried);
+}
+
+/**
+ * Each gets its weight in hand, and who then has most is taken and pays for all: over any run of requests each gets its
+ * share, well mixed. Weights 3 and 1 → a, a, b, a, a, a, b, a …
+ */
+function pickByShare(
+  upstreams: Upstream[],
+  shares: NonNullable<Balancer['shares']>,
+  tried: readonly Upstream[],
+): Upstream | undefined {
+  let total = 0;
+  let best: { upstream: Upstream; share: { credit: number } } | undefined;
+  for (const [at, upstream] of upstreams.entries()) {
+    const share = shares[at];
+    if (share === undefined || share.weight <= 0 || tried.includes(upstream)) continue;
+    share.credit += share.weight;
+    total += share.weight;
+    if (best === undefined || share.credit > best.share.credit) best = { upstream, share };
+  }
+  if (best !== undefined) best.share.credit -= total;
+  return best?.upstream;
+}
+
+function pickIdlest(balancer: Balancer, tried: readonly Upstream[]): Upstream | undefined {
   const { upstreams } = balancer;
   const count = upstreams.length;
   let best: Upstream | undefined;

@@ -103,6 +103,30 @@ t.test('traffic is shared by percent, by match, and evenly among the units of a 
   t.equal((await ask(port, { path: '/?beta=2', agent })).body, 'v7');
 });
 
+t.test('units of different weight get their shares, and what one does not take goes to the others', async (t) => {
+  const { table, port } = await proxyHere(t);
+  const served: Record<string, number> = {};
+  const unit = async (name: string, weight: number) => {
+    const { port, server } = await backend(t, (_, response) => {
+      served[name] = (served[name] ?? 0) + 1;
+      response.end(name);
+    });
+    return { entry: { unit: name, port, weight }, server };
+  };
+  const units = [await unit('a', 30), await unit('b', 10), await unit('none', 0)];
+  const route = { ...shop({}, all('')), versions: { '': units.map(({ entry }) => entry) } };
+  const order: string[] = [];
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  table.change({ 'Service/shop': route });
+  for (let count = 0; count < 80; count++) order.push((await ask(port, { agent })).body);
+  t.strictSame(served, { a: 60, b: 20 });
+  t.strictSame(order.slice(0, 8).join(''), 'aabaaaba', 'well mixed');
+  units[0]?.server.close();
+  units[0]?.server.closeAllConnections();
+  for (let count = 0; count < 10; count++) t.equal((await ask(port, { agent })).body, 'b');
+});
+
 t.test('the least active unit is chosen', async (t) => {
   const { table, port } = await proxyHere(t);
   let release: (() => void) | undefined;

@@ -1,0 +1,76 @@
+/** A fleet planned and walked through all of its batches against a simulated target: what the engine takes for each unit. */
+import type { Live, LiveInstance } from '../src/plan/live.ts';
+import { apply } from '../src/rollout/apply.ts';
+import { decide } from '../src/rollout/decide.ts';
+import type { Action, Event } from '../src/rollout/decision.ts';
+import type { PrecheckResult, State } from '../src/rollout/state.ts';
+import { fleet, machine } from '../test/support/fleet-world.ts';
+import { type Figure, median, note } from './harness.ts';
+
+const ROUNDS = 5;
+const REACH = { micros: 100, growth: 11 };
+
+export async function bench(): Promise<Figure[]> {
+  walk(1000);
+  const small: number[] = [];
+  const large: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    small.push(walk(10_000));
+    large.push(walk(100_000));
+  }
+  const each = (median(small) * 1000) / 10_000;
+  const growth = median(large) / median(small);
+  note(`10,000 instances ${median(small).toFixed(0)} ms, 100,000 ${median(large).toFixed(0)} ms`);
+  return [
+    {
+      work: 'plan and walk of 10,000 instances against a simulated target',
+      reach: `at most ${REACH.micros} µs a unit`,
+      seen: `${each.toFixed(1)} µs a unit`,
+      held: each <= REACH.micros,
+    },
+    {
+      work: 'the same of 100,000',
+      reach: `at most ${REACH.growth} × the time of 10,000`,
+      seen: `${growth.toFixed(1)} ×`,
+      held: growth <= REACH.growth,
+    },
+  ];
+}
+
+/** Milliseconds of CPU of the engine alone, from the commit to `Succeeded`. */
+function walk(count: number): number {
+  const machines = new Map<string, LiveInstance>();
+  for (let slot = 1; slot <= count; slot++) machines.set(`web-${slot}`, machine(`web-${slot}`, { applied: ['r1'] }));
+  const declaration = { resource: fleet('r2', { batches: 10 }), commit: 'c2', deletionConfirmed: false };
+  const conditions = { operatorPaused: false, highestId: 0 };
+  let state: State | undefined;
+  let micros = 0;
+  for (let now = 0; state?.rollout?.phase !== 'Succeeded'; now += 1000) {
+    if (now > 1_000_000) throw new Error(`it does not end: ${state?.rollout?.message}`);
+    const live: Live = { observedAt: now, complete: true, units: [], instances: [...machines.values()], suspended: [] };
+    const before = process.cpuUsage();
+    const decision = decide(declaration, state, live, now, conditions);
+    state = decision.next;
+    if (decision.questions.length > 0 && state.rollout !== undefined) {
+      const event: Event = { kind: 'prechecked', rollout: state.rollout.id, revision: 'r2', results: [PASS] };
+      state = apply(state, event, declaration.resource, live, now);
+    }
+    const { user, system } = process.cpuUsage(before);
+    micros += user + system;
+    for (const action of decision.actions) act(machines, action);
+  }
+  return micros / 1000;
+}
+
+const PASS: PrecheckResult = { name: 'target', result: 'pass', message: 'answers', remedy: '' };
+
+function act(machines: Map<string, LiveInstance>, action: Action): void {
+  const it = 'unit' in action ? machines.get(action.unit) : undefined;
+  if (it === undefined) return;
+  if (action.kind === 'takeOut') machines.set(it.id, { ...it, service: 'out', weight: 0 });
+  if (action.kind === 'putBack') machines.set(it.id, { ...it, service: 'in', weight: action.weight ?? 100 });
+  if (action.kind === 'update') {
+    const attempt = { id: action.attempt, state: 'succeeded', message: '' } as const;
+    machines.set(it.id, { ...it, attempt, applied: [...it.applied, action.change.to] });
+  }
+}

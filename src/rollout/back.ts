@@ -1,0 +1,67 @@
+/** The way back of a rollout that has turned. */
+import { isInstances, isReplicas } from '../manifest/kinds.ts';
+import type { InstanceResource } from '../manifest/resource.ts';
+import { goalsInEffect } from '../plan/effect.ts';
+import type { Instant } from '../plan/live.ts';
+import { reached } from '../plan/reached.ts';
+import { finish } from './finish.ts';
+import { askGates } from './gates.ts';
+import { anyUnderWay, countText, planBack, stageEnded, troubleOf } from './instances.ts';
+import type { Rollout, State } from './state.ts';
+import { begun, type Context, nextStage, pause, type Step, trouble } from './step.ts';
+import { move } from './transitions.ts';
+
+/** The same rollout turns: the settled goals are the way back; of units, what was updated goes back. */
+export function turn(rollout: Rollout, now: Instant, message: string): Rollout {
+  const { reachedAt: _, ...rest } = rollout;
+  return { ...move(rest, 'RollingBack', now, `rolls back: ${message}`), turned: true, held: false };
+}
+
+/** Only an unknown tip, a fleet's pause or a unit that failed pauses a way back. */
+export function pausedBack(context: Context, state: State, rollout: Rollout): Step {
+  const { resource, now } = context;
+  if (isReplicas(resource)) return { state };
+  const stage = rollout.plan.stages[rollout.stage];
+  const asked = rollout.reason === 'Batch' && stage !== undefined && askGates(stage, rollout, now).kind !== 'pause';
+  if (!asked) return { state };
+  return { state: { ...state, rollout: move(rollout, 'RollingBack', now, 'goes on') }, again: true };
+}
+
+/** Units under way finish first; then the way back is planned over what was updated, and walked with the same pauses. */
+function unitsBack(context: Context, state: State, rollout: Rollout, resource: InstanceResource): Step {
+  const { live, now } = context;
+  if (rollout.held) return { state: pause(state, rollout, 'Operator', 'paused by an operation', now) };
+  if (!rollout.back) {
+    if (anyUnderWay(rollout)) return { state, why: `units under way finish: ${countText(rollout)}` };
+    if (!live.complete) return { state, why: 'not everything could be observed' };
+    const planned = planBack(resource, rollout, live, now);
+    return { state: { ...state, rollout: planned }, pushFirst: true, again: true };
+  }
+  const trouble = troubleOf(resource, rollout);
+  if (trouble !== undefined) return { state: pause(state, rollout, trouble.reason, trouble.message, now) };
+  const stage = rollout.plan.stages[rollout.stage];
+  if (stage === undefined) {
+    if (anyUnderWay(rollout)) return { state, why: countText(rollout) };
+    const message = `${rollout.message}; ${rollout.plan.from ?? 'nothing'} runs again`;
+    return { state: finish(state, rollout, 'RolledBack', now, message, resource) };
+  }
+  const timed = begun(rollout, now);
+  if (!stageEnded(timed)) return { state: { ...state, rollout: timed }, why: `rolls back: ${countText(timed)}` };
+  const arrived: Rollout = timed.reachedAt === undefined ? { ...timed, reachedAt: now } : timed;
+  const verdict = askGates(stage, arrived, now);
+  if (verdict.kind === 'pause') return { state: pause(state, arrived, 'Batch', verdict.message, now) };
+  return { state: { ...state, rollout: nextStage(arrived, now) }, again: true };
+}
+
+export function rollingBack(context: Context, state: State, rollout: Rollout): Step {
+  const { resource, live, now } = context;
+  if (isInstances(resource)) return unitsBack(context, state, rollout, resource);
+  const goals = goalsInEffect(resource.spec.kind, state.settled, [], -1);
+  const back = goals.every((goal) => reached(goal, live, now));
+  if (!back) return { state, why: `rolls back${trouble(live)}` };
+  const settled = { ...state.settled, observed: true };
+  const to = rollout.plan.from ?? 'nothing';
+  return {
+    state: finish({ ...state, settled }, rollout, 'RolledBack', now, `${rollout.message}; ${to} runs again`, resource),
+  };
+}

@@ -1,0 +1,142 @@
+/** What is remembered of one instance on disk. Replaced as a whole and flushed, so that it is true whatever ends. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import type { Image, ResourceId, Revision, ScalingProcess, Script } from '../../../manifest/resource.ts';
+import type { Instant, LiveAttempt } from '../../../plan/live.ts';
+import { resourceOf } from '../folders.ts';
+import { instanceFolder, memberFolder, membersFolder } from './folders.ts';
+
+/** What an attempt does, complete: whoever finds it unfinished goes on with it. */
+export type Work =
+  | { kind: 'run'; revision: Revision; image?: Image; script?: Script; version?: string }
+  /** `image` absent: none ran before, so none is to run. */
+  | { kind: 'undo'; revisions: Revision[]; image?: Image };
+
+export interface AttemptRecord extends LiveAttempt {
+  work: Work;
+  /** How many processes were started for it: each start is an attempt of its own to the process. */
+  starts: number;
+  endedAt?: Instant;
+}
+
+/** What goes back when a revision is undone; stored before it is run. */
+export interface Undo {
+  /** What is to run then; absent: nothing. */
+  image?: Image;
+  /** Whether there is a script that undoes the revision's; absent: it has none to be undone. */
+  rollback?: boolean;
+}
+
+export interface InstanceRecord {
+  resource: ResourceId;
+  unit: string;
+  /** Oldest first. */
+  applied: Revision[];
+  undo: Record<Revision, Undo>;
+  /** Whose process is to run; absent: it is only a folder. */
+  image?: Image;
+  /** Of a cluster's node: the version that it is to run. */
+  version?: string;
+  /** The main port, which it keeps from one process to the next. */
+  port?: number;
+  /** Its process was seen to listen there: from then on it is ready only when it does. */
+  serves: boolean;
+  weight: number;
+  /** Out of service. `left`: nothing is under way any more, or it was waited for long enough. */
+  out?: { since: Instant; left: boolean };
+  cordoned: boolean;
+  attempt?: AttemptRecord;
+  /** The drain of the taking out, until it is put back. */
+  drain?: LiveAttempt;
+  /** The attempt that creates it, until that has come through. */
+  creating?: string;
+  /** Starts of its creation in a row that failed. */
+  failures: number;
+  removing: boolean;
+  message?: string;
+}
+
+export interface ResourceRecord {
+  suspended: ScalingProcess[];
+}
+
+const recordFile = (folder: string) => join(folder, 'instance.json');
+const resourceFile = (root: string, resource: ResourceId) => join(memberFolder(root, resource), 'resource.json');
+
+export function saveInstance(root: string, record: InstanceRecord): void {
+  const folder = instanceFolder(root, record.resource, record.unit);
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  writeFileAtomic.sync(recordFile(folder), JSON.stringify(record), { mode: 0o600 });
+}
+
+export function saveResource(root: string, resource: ResourceId, record: ResourceRecord): void {
+  mkdirSync(memberFolder(root, resource), { recursive: true, mode: 0o755 });
+  writeFileAtomic.sync(resourceFile(root, resource), JSON.stringify(record), { mode: 0o600 });
+}
+
+/** What is held of each resource that has a folder here. */
+export function readResourceRecords(root: string): Map<ResourceId, ResourceRecord> {
+  const found = new Map<ResourceId, ResourceRecord>();
+  for (const name of folders(membersFolder(root))) {
+    const resource = resourceOf(name);
+    if (resource === undefined) continue;
+    const read = readJson<ResourceRecord>(resourceFile(root, resource));
+    found.set(resource, { suspended: Array.isArray(read?.suspended) ? read.suspended : [] });
+  }
+  return found;
+}
+
+/** Every instance of a resource. One whose record cannot be read is there, out of service, with nothing known of it. */
+export const readInstances = (root: string, resource: ResourceId): InstanceRecord[] =>
+  foundInstances(root, resource, (unit, file) => {
+    renameSync(file, `${file}.unreadable`);
+    return unreadable(resource, unit, `its record cannot be read and was put aside as ${file}.unreadable`);
+  });
+
+/** The same, and leaves everything as it is. */
+export const seeInstances = (root: string, resource: ResourceId): InstanceRecord[] =>
+  foundInstances(root, resource, (unit, file) => unreadable(resource, unit, `its record ${file} cannot be read`));
+
+function foundInstances(
+  root: string,
+  resource: ResourceId,
+  instead: (unit: string, file: string) => InstanceRecord,
+): InstanceRecord[] {
+  return folders(memberFolder(root, resource)).flatMap((unit) => {
+    const folder = instanceFolder(root, resource, unit);
+    // Without a record nothing was begun there: the folder is what a removal left.
+    if (!existsSync(recordFile(folder))) return [];
+    const record = readJson<InstanceRecord>(recordFile(folder));
+    const sound = record?.unit === unit && record.resource === resource && Array.isArray(record.applied);
+    return [sound ? record : instead(unit, recordFile(folder))];
+  });
+}
+
+export const newRecord = (resource: ResourceId, unit: string): InstanceRecord => ({
+  ...{ resource, unit, applied: [], undo: {}, serves: false, weight: 100 },
+  ...{ cordoned: false, failures: 0, removing: false },
+});
+
+const unreadable = (resource: ResourceId, unit: string, message: string): InstanceRecord => ({
+  ...newRecord(resource, unit),
+  out: { since: Date.now(), left: true },
+  message,
+});
+
+function folders(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readJson<T>(path: string): T | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as T;
+  } catch {
+    return undefined;
+  }
+}

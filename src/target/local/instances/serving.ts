@@ -1,0 +1,101 @@
+/** The process of an instance: a unit whose one container is the image. */
+import type { Image, Runnable } from '../../../manifest/resource.ts';
+import { stopUnit } from '../end.ts';
+import type { Unit } from '../unit.ts';
+import { INSTANCE_VOLUME } from './folders.ts';
+import { deadlineMs, Failed, type Instance, imageOf, type Keeper, sameImage, unitOf } from './instance.ts';
+import type { InstanceRecord } from './record.ts';
+
+const GRACE_SECONDS = 30;
+
+/** The instance's own folder is `./instance` in its working directory, and `$SLUICE_MOUNT_INSTANCE`. */
+function runnableOf({ resource, unit, applied, serves }: InstanceRecord, image: Image): Runnable {
+  return {
+    resource,
+    revision: applied.at(-1) ?? '',
+    template: {
+      metadata: { labels: {} },
+      spec: {
+        containers: [
+          {
+            ...{ name: 'main', image: image.name, env: [{ name: 'SLUICE_INSTANCE', value: unit }], envFrom: [] },
+            ...{ ports: serves ? [{ containerPort: 0 }] : [], resources: {}, logs: [] },
+            volumeMounts: [{ name: INSTANCE_VOLUME, mountPath: `/${INSTANCE_VOLUME}` }],
+          },
+        ],
+        volumes: [{ name: INSTANCE_VOLUME, disk: { size: '0' } }],
+        terminationGracePeriodSeconds: GRACE_SECONDS,
+      },
+    },
+    configMaps: {},
+    images: { [image.name]: image },
+  };
+}
+
+/**
+ * Sees to it that a process of `image` runs, and none of another; resolves when it is ready. `starting` names a start, just
+ * before it is made. Throws `Failed` when it dies or does not get ready.
+ */
+export async function bringUp(
+  keeper: Keeper,
+  instance: Instance,
+  image: Image | undefined,
+  starting: () => string,
+): Promise<void> {
+  const before = unitOf(keeper, instance);
+  const alive = before !== undefined && before.record.phase !== 'dead' && before.record.phase !== 'stopping';
+  if (!alive || image === undefined || !sameImage(imageOf(before), image)) {
+    if (before !== undefined && (image === undefined || before.record.phase !== 'dead')) {
+      await stop(keeper, instance, before);
+    }
+    if (image === undefined) return;
+    start(keeper, instance, image, starting(), 0);
+  }
+  await ready(keeper, instance, image);
+}
+
+export function start(keeper: Keeper, { record }: Instance, image: Image, attempt: string, restarts: number): void {
+  const runnable = runnableOf(record, image);
+  const { revision } = runnable;
+  const version = record.version ?? '';
+  const action = { kind: 'start', unit: record.unit, revision, version, attempt, restarts } as const;
+  keeper.units.begin(record.resource, action, runnable, record.port);
+}
+
+/** What a node's drain has done already is not done once more. */
+async function stop(keeper: Keeper, { record }: Instance, unit: Unit): Promise<void> {
+  const { host } = keeper.units;
+  if (record.drain?.state === 'succeeded') unit.record.preStopAt ??= Date.now();
+  await stopUnit(host, unit);
+  host.closing.throwIfAborted();
+}
+
+async function ready(keeper: Keeper, instance: Instance, image: Image): Promise<void> {
+  const state = () => unitOf(keeper, instance)?.record;
+  const limit = deadlineMs(keeper, instance);
+  await keeper.until(() => state()?.ready === true || state()?.phase === 'dead' || state() === undefined, limit);
+  if (state()?.ready) return;
+  const message = state()?.message ?? 'nothing tells why';
+  if (state()?.phase === 'dead') throw new Failed(`${image.name}: ${message}`);
+  throw new Failed(`${image.name}: not ready within ${limit / 1000} s: ${message}`);
+}
+
+/** Ends its process and forgets it. */
+export async function bringDown(keeper: Keeper, instance: Instance): Promise<void> {
+  const unit = unitOf(keeper, instance);
+  if (unit !== undefined) await stop(keeper, instance, unit);
+}
+
+/** What is seen of its process and has to outlive it: the port, and that it serves there. What cannot be written now is seen again. */
+export function learn(keeper: Keeper, instance: Instance): void {
+  const [first] = unitOf(keeper, instance)?.containers ?? [];
+  const port = first?.record.ports[0];
+  const { record } = instance;
+  if (!first?.listening || port === undefined || (record.serves && record.port === port)) return;
+  try {
+    keeper.remember(instance, (next) => {
+      next.serves = true;
+      next.port = port;
+    });
+  } catch {}
+}

@@ -1,0 +1,219 @@
+/** A fleet of real hosts behind a real HAProxy, from commits to servers that scripts restart, and back. */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { openHaproxyRuntime, openUnixSocket } from '../../src/target/haproxy/runtime.ts';
+import { freePort } from '../support/git-servers.ts';
+import { type Haproxy, noHaproxy, startHaproxy } from '../target/haproxy/haproxy.ts';
+import { noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';
+import { killServer, marksOf, onHost, targetOf } from './hosts.ts';
+import {
+  clean,
+  commit,
+  git,
+  load,
+  operator,
+  type Place,
+  paused,
+  place,
+  type Running,
+  type Status,
+  settled,
+  sluice,
+  status,
+  until,
+} from './support.ts';
+
+const real = { skip: noSshd || noHaproxy, timeout: 120_000 };
+const NAMES = ['web-1', 'web-2', 'web-3', 'web-4'];
+const WEIGHTS = [100, 37, 5, 256];
+const OTHER_WEIGHTS = [1, 2, 3, 4];
+
+const SERVER = `require('node:http')
+  .createServer((_, response) => setTimeout(() => response.end(process.env.VERSION), 20))
+  .listen(Number(process.env.PORT), '127.0.0.1');
+`;
+/** Ends the server in the middle of what it does: whoever still asks it loses the answer. */
+const RESTART = `set -e
+port=$(cat port)
+if [ -f pid ]; then kill -KILL "$(cat pid)"; while kill -0 "$(cat pid)" 2>/dev/null; do sleep 0.02; done; fi
+VERSION=$1 PORT=$port setsid ${process.execPath} server.js </dev/null >/dev/null 2>&1 &
+echo $! >pid
+tries=0
+until curl -fsS "http://127.0.0.1:$port/" >/dev/null 2>&1; do
+  tries=$((tries + 1)); [ "$tries" -lt 200 ] || exit 1; sleep 0.05
+done
+`;
+
+/** `version` runs when it is there; whatever it was before comes back when it is undone. */
+const fleet = (version: string, before: string) => `apiVersion: sluice/v1
+kind: Fleet
+metadata: {name: web}
+spec:
+  target: hosts
+  selector: {role: web}
+  batches: 2
+  check: [{command: [sh, -c, 'curl -fsS "http://127.0.0.1:$(cat port)/"']}]
+  script:
+    timeout: 1m
+    run: |
+      echo "run ${version} $SLUICE_INSTANCE in rollout $SLUICE_ROLLOUT" >>marks
+      echo "this is ${version}"
+      while [ -f held ]; do sleep 0.02; done
+      if [ -f fails ]; then echo "the disk of $SLUICE_INSTANCE is full" >&2; exit 3; fi
+      sh restart ${version}
+    rollback: |
+      echo "undo ${version} $SLUICE_INSTANCE in rollout $SLUICE_ROLLOUT" >>marks
+      sh restart ${before}
+`;
+
+interface Site {
+  at: Place;
+  hosts: TestHosts;
+  haproxy: Haproxy;
+  running: Running;
+  /** By server: of the first backend, then of the other. */
+  weights(): Promise<Record<string, number[]>>;
+}
+
+/** Servers of version 7 behind HAProxy, and an operator that has rolled out a first script. */
+async function site(t: Test): Promise<Site> {
+  const hosts = await startHosts(t, { names: NAMES, labels: () => ({ role: 'web' }) });
+  const ports: number[] = [];
+  t.teardown(() => hosts.hosts.forEach(killServer));
+  for (const host of hosts.hosts) {
+    const port = await freePort();
+    ports.push(port);
+    for (const [name, text] of Object.entries({ 'server.js': SERVER, restart: RESTART, port: `${port}\n` }))
+      writeFileSync(join(host.home, name), text);
+    onHost(host, 'sh', 'restart', '6');
+  }
+  const servers = (weights: number[]) =>
+    Object.fromEntries(NAMES.map((name, n) => [name, { port: ports[n] ?? 0, weight: weights[n] ?? 0 }]));
+  const backends = { web: servers(WEIGHTS), api: servers(OTHER_WEIGHTS) };
+  const haproxy = await startHaproxy({ backends });
+  t.teardown(() => haproxy.close());
+  const target = targetOf(hosts, { socket: haproxy.socket, backends: Object.keys(backends) });
+  const at = await place({ 'hosts.yaml': target, 'web.yaml': fleet('7', '6') });
+  const running = operator(at);
+  const made = { at, hosts, haproxy, running, weights: () => weightsOf(haproxy) };
+  t.teardown(() => clean(at, made.running));
+  await settled(at, 'Fleet/web', 1, 60);
+  t.strictSame(marksOf(hosts), marks('run 7', 1));
+  return made;
+}
+
+async function weightsOf({ socket }: Haproxy): Promise<Record<string, number[]>> {
+  const runtime = openHaproxyRuntime({ backends: ['web', 'api'], open: () => openUnixSocket(socket) });
+  const seen = [...(await runtime.servers())];
+  return Object.fromEntries(seen.map(([name, servers]) => [name, servers.map(({ weight }) => weight)]));
+}
+
+const AS_BEFORE = Object.fromEntries(NAMES.map((name, n) => [name, [WEIGHTS[n], OTHER_WEIGHTS[n]]]));
+const marks = (act: string, rollout: number, names = NAMES) =>
+  names.map((name) => `${act} ${name} in rollout ${rollout}`);
+
+test(
+  'no request is lost while hosts are upgraded and go back, though the operator is killed on the way',
+  real,
+  async (t) => {
+    const there = await site(t);
+    const { at, hosts, haproxy } = there;
+    t.same(await there.weights(), AS_BEFORE, 'after the first rollout');
+    const traffic = load({ ...at, port: haproxy.port }, 'anything');
+    commit(at, { 'web.yaml': fleet('8', '7') }, 'web 8');
+    for (const name of ['web-1', 'web-3']) {
+      await until(`${name} is at work`, () => marksOf(hosts).includes(`run 8 ${name} in rollout 2`), 60);
+      t.same((await there.weights())[name], [0, 0], `${name} gets nothing while it is upgraded`);
+      there.running.process.kill('SIGKILL');
+      await there.running.exit;
+      rmSync(inHome(hosts, name, 'held'));
+      there.running = operator(at);
+    }
+    const upgraded = await settled(at, 'Fleet/web', 2, 60);
+    t.strictSame(
+      upgraded.rollout.stages.map(({ name }: { name: string }) => name),
+      ['batch 1 of 2', 'batch 2 of 2'],
+    );
+    t.same(await there.weights(), AS_BEFORE, 'after the upgrade');
+    t.strictSame(versionsOf(hosts), ['8', '8', '8', '8']);
+
+    git(at.repo, 'revert', '--no-edit', 'HEAD');
+    const back = await settled(at, 'Fleet/web', 3, 60);
+    t.equal(back.rollout.cause, 'rollback');
+    t.same(await there.weights(), AS_BEFORE, 'after the revert');
+    t.strictSame(versionsOf(hosts), ['7', '7', '7', '7']);
+    const { lost, sent, bodies } = await traffic.stop();
+    t.strictSame(lost, [], `of ${sent}`);
+    t.strictSame([...bodies.keys()].sort(), ['7', '8']);
+    const each = [...marks('run 7', 1), ...marks('run 8', 2), ...marks('undo 8', 3)];
+    t.strictSame(marksOf(hosts), each.sort(), 'each script ran once');
+    t.match(git(at.repo, 'tag', '-l'), 'sluice/fleet/web/3');
+  },
+);
+
+const inHome = ({ hosts }: TestHosts, name: string, file: string): string =>
+  join(hosts.find((host) => host.name === name)?.home ?? '', file);
+
+/** Nothing but this server is out. */
+const only = ({ weights }: Site, name: string, what: string) => {
+  const wanted = JSON.stringify({ ...AS_BEFORE, [name]: [0, 0] });
+  return until(what, async () => JSON.stringify(await weights()) === wanted);
+};
+
+const versionsOf = ({ hosts }: TestHosts): string[] =>
+  hosts.map((host) => onHost(host, 'sh', '-c', 'curl -fsS "http://127.0.0.1:$(cat port)/"'));
+
+test(
+  'a host that fails waits out of service; it is tried again, or skipped, and a revert takes back what was begun',
+  real,
+  async (t) => {
+    const there = await site(t);
+    const { at, hosts, haproxy } = there;
+    const failing = (name: string) => inHome(hosts, name, 'fails');
+    const traffic = load({ ...at, port: haproxy.port }, 'anything');
+    for (const name of ['web-2', 'web-4']) writeFileSync(failing(name), '');
+    const asked = commit(at, { 'web.yaml': fleet('8', '7') }, 'web 8');
+
+    const first = await paused(at, 'Fleet/web', 2, 'Failure');
+    t.match(unitsOf(first)['web-2'], { state: 'Failed', message: /code 3: the disk of web-2 is full/ });
+    await only(there, 'web-2', 'what failed stays out, and what was under way is back');
+    t.notOk(
+      marksOf(hosts).some((mark) => /run 8 web-[34]/.test(mark)),
+      'the next batch has not begun',
+    );
+    t.match((await sluice(at, 'status', 'Fleet/web')).output, /sluice retry Fleet\/web web-2/);
+    const logs = await sluice(at, 'logs', 'Fleet/web', 'web-2');
+    t.match(logs.output, /web-2 hosts \| this is 8\n.*\| the disk of web-2 is full/);
+
+    rmSync(failing('web-2'));
+    t.equal((await sluice(at, 'retry', 'Fleet/web', 'web-2')).code, 0);
+    const inWait = (name: string) =>
+      status(at, 'Fleet/web')?.rollout?.reason === 'Failure' &&
+      unitsOf(status(at, 'Fleet/web'))[name]?.state === 'Failed';
+    await until('web-4 waits', () => inWait('web-4'), 60);
+    await only(there, 'web-4', 'the one that was tried again is back');
+    t.equal((await sluice(at, 'skip', 'Fleet/web', 'web-4')).code, 0);
+    const ended = await settled(at, 'Fleet/web', 2, 60);
+    t.match(unitsOf(ended)['web-4'], { state: 'Skipped' });
+    t.same(await there.weights(), AS_BEFORE, 'what was skipped is put back');
+    t.strictSame(versionsOf(hosts), ['8', '8', '8', '7']);
+
+    git(at.repo, 'revert', '--no-edit', asked);
+    await settled(at, 'Fleet/web', 3, 60);
+    t.strictSame(versionsOf(hosts), ['7', '7', '7', '7']);
+    t.same(await there.weights(), AS_BEFORE);
+    const { lost, sent } = await traffic.stop();
+    t.strictSame(lost, [], `of ${sent}`);
+    const each = [...marks('run 7', 1), ...marks('run 8', 2), ...marks('run 8', 2, ['web-2']), ...marks('undo 8', 3)];
+    t.strictSame(marksOf(hosts), each.sort(), 'only what was tried again ran twice');
+    t.ok(existsSync(failing('web-4')));
+  },
+);
+
+const unitsOf = ({ rollout }: Status): Record<string, { state: string; message: string }> => {
+  const units: { name: string; state: string; message: string }[] = rollout.stages.flatMap(
+    (stage: Status) => stage.units ?? [],
+  );
+  return Object.fromEntries(units.map((unit) => [unit.name, unit]));
+};
