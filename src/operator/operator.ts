@@ -171,7 +171,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       const say = told.get(id);
       if (state === undefined || say === undefined) return [];
       const { health: how, message } = health(id, state, controller.live(id), say.now);
-      return how === 'Healthy' || (state.settled.observed && state.attempted === undefined && say.now.valid)
+      const rests = !active(state.rollout) && state.settled.observed && state.attempted === undefined && say.now.valid;
+      return how === 'Healthy' || rests
         ? []
         : [`${id}: ${message}`];
     });

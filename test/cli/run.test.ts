@@ -48,6 +48,11 @@ t.test('run --once settles what is declared and ends: 0 when all is so, 1 and wh
   t.equal(await second.exit, 1);
   t.match(second.output(), /^Workload\/a: .*no-such-program/m);
   t.same(await get(at, 'a.localhost'), { status: 200, body: '1' }, 'what ran goes on');
+
+  commit(at, { 'a.yaml': workload('a', 'hello:3', 1, '  paused: true\n'), ...image('hello', '3') }, '3');
+  const third = operator(at, '--once');
+  t.equal(await third.exit, 1, 'what waits is not as declared');
+  t.match(third.output(), /^Workload\/a: .*paused/m);
 });
 
 t.test('a file PAUSED keeps everything new from starting until it is removed; a signal ends with 0', async (t) => {
