@@ -121,6 +121,7 @@ test(
     const { at, hosts, haproxy } = there;
     t.same(await there.weights(), AS_BEFORE, 'after the first rollout');
     const traffic = load({ ...at, port: haproxy.port }, 'anything');
+    for (const name of ['web-1', 'web-3']) writeFileSync(inHome(hosts, name, 'held'), '');
     commit(at, { 'web.yaml': fleet('8', '7') }, 'web 8');
     for (const name of ['web-1', 'web-3']) {
       await until(`${name} is at work`, () => marksOf(hosts).includes(`run 8 ${name} in rollout 2`), 60);
