@@ -172,9 +172,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       if (state === undefined || say === undefined) return [];
       const { health: how, message } = health(id, state, controller.live(id), say.now);
       const rests = !active(state.rollout) && state.settled.observed && state.attempted === undefined && say.now.valid;
-      return how === 'Healthy' || rests
-        ? []
-        : [`${id}: ${message}`];
+      return how === 'Healthy' || rests ? [] : [`${id}: ${message}`];
     });
     void end({
       settled: unwell.length === 0,
