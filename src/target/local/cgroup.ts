@@ -150,7 +150,9 @@ export function openGroups(folders: string[], limiting = new Set<string>()): Con
     },
     members: () => folders.flatMap(membersOf),
     outOfMemory: () => folders.some(killed),
-    remove: () => folders.forEach(removeFolder),
+    remove: () => {
+      for (const folder of folders) removeSoon(folder);
+    },
   };
 }
 
@@ -195,11 +197,22 @@ function killed(folder: string): boolean {
   return counts.some((line) => /^oom_kill [1-9]/.test(line));
 }
 
-function removeFolder(folder: string): void {
+const TRIES = 20;
+const AGAIN_MS = 100;
+
+/** A process that has ended holds its group until it is collected: that may be a moment later. */
+function removeSoon(folder: string, tries = TRIES): void {
+  if (removeFolder(folder) || tries === 0) return;
+  setTimeout(() => removeSoon(folder, tries - 1), AGAIN_MS).unref();
+}
+
+/** False: something is still in it; in the end it stays, empty of meaning, until the next attempt of that name. */
+function removeFolder(folder: string): boolean {
   try {
     rmdirSync(folder);
-  } catch {
-    // Not there, or something still runs in it: then it stays, empty of meaning, until the next attempt of that name.
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }
 
