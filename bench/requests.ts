@@ -36,7 +36,8 @@ const FACTOR = 2;
 const HOSTS = ['web.localhost', 'shop.localhost'];
 const BODY = 'x'.repeat(2000);
 
-type Phase = 'quiet' | 'busy';
+/** What is quiet is measured on both sides of what is busy: the machine may have something else to do on one of them. */
+type Phase = 'before' | 'busy' | 'after';
 interface Tally {
   sent: number;
   times: number[];
@@ -47,8 +48,9 @@ type Tallies = Record<Phase, Tally>;
 /** The child: sends at the rate, whatever the answers take, until it is told to report. */
 async function load(port: number): Promise<void> {
   const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, headersTimeout: TIMEOUT_MS });
-  const tallies: Tallies = { quiet: { sent: 0, times: [], lost: [] }, busy: { sent: 0, times: [], lost: [] } };
-  let phase: Phase = 'quiet';
+  const none = (): Tally => ({ sent: 0, times: [], lost: [] });
+  const tallies: Tallies = { before: none(), busy: none(), after: none() };
+  let phase: Phase = 'before';
   let going = true;
   process.on('message', (message) => {
     if (message === 'report') going = false;
@@ -156,8 +158,7 @@ async function measure(at: Place): Promise<Tallies> {
       rollouts++;
       if (rollouts % 4 === 0) note(`${rollouts} rollouts, ${sent().toFixed(0)} requests`);
     }
-    // The quiet time is the time around, not only before.
-    traffic.say('quiet');
+    traffic.say('after');
     await sleep(QUIET_MS);
     return await traffic.report();
   } finally {
@@ -169,12 +170,16 @@ async function measure(at: Place): Promise<Tallies> {
 export async function bench(): Promise<Figure[]> {
   const images = { ...image('hello', '7'), ...image('hello', '8') };
   const at = await place({ ...texts('7'), ...images });
-  const { quiet, busy } = await measure(at);
-  const lost = [...quiet.lost, ...busy.lost];
+  const { before, busy, after } = await measure(at);
+  const lost = [...before.lost, ...busy.lost, ...after.lost];
   for (const text of new Set(lost)) note(`lost: ${text}`);
-  const [calm, under] = [percentile(quiet.times, 0.99), percentile(busy.times, 0.99)];
-  note(`quiet: ${quiet.sent} requests, p50 ${percentile(quiet.times, 0.5).toFixed(2)} ms, p99 ${calm.toFixed(2)} ms`);
-  note(`rolling: ${busy.sent} requests, p50 ${percentile(busy.times, 0.5).toFixed(2)} ms, p99 ${under.toFixed(2)} ms`);
+  const p99 = (tally: Tally) => percentile(tally.times, 0.99);
+  const [calm, under] = [Math.min(p99(before), p99(after)), p99(busy)];
+  for (const [name, tally] of Object.entries({ before, rolling: busy, after })) {
+    note(
+      `${name}: ${tally.sent} requests, p50 ${percentile(tally.times, 0.5).toFixed(2)} ms, p99 ${p99(tally).toFixed(2)} ms`,
+    );
+  }
   const work = `at least ${PAIRS} upgrades and ${PAIRS} reverts of a workload and a service at ${RATE} requests a second, operator killed -9 during half`;
   return [
     {
@@ -185,7 +190,7 @@ export async function bench(): Promise<Figure[]> {
     },
     {
       work: 'p99 of the same requests',
-      reach: `at most ${FACTOR} × the quiet p99`,
+      reach: `at most ${FACTOR} × the quiet p99 (the lower of before and after)`,
       seen: `${(under / calm).toFixed(2)} × (${under.toFixed(1)} ms to ${calm.toFixed(1)} ms)`,
       held: under <= FACTOR * calm,
     },

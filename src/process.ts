@@ -1,5 +1,5 @@
 /** The one place that starts processes. Arguments are vectors, never shell text; environments are built from a list. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 
 const INHERITED = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
 
@@ -77,6 +77,14 @@ export function run(command: readonly string[], options: RunOptions): Promise<Ru
       });
     });
   });
+}
+
+export type PipedProcess = ChildProcessWithoutNullStreams;
+
+/** Starts a process that is kept and talked to through its standard input and output. It ends with the caller's pipes. */
+export function openPipe(command: readonly string[], env: Record<string, string>): PipedProcess {
+  const [program = '', ...args] = command;
+  return spawn(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
 export interface LaunchOptions {

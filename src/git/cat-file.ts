@@ -1,8 +1,8 @@
 /** One `git cat-file --batch` process, kept: started at the first read, started again when it died, ended by `close`. */
 import type { Oid } from '../manifest/resource.ts';
+import { openPipe, type PipedProcess } from '../process.ts';
 import { GitError, redact } from './errors.ts';
 import type { ObjectType, RawObject } from './object-format.ts';
-import { openPipe, type PipedProcess } from './pipe.ts';
 import type { GitProgram } from './program.ts';
 
 export interface CatFile {

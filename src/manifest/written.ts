@@ -82,7 +82,7 @@ export interface WrittenTraffic {
     default?: string;
   };
 }
-export interface WrittenResource {
+interface WrittenCommon {
   target?: string;
   description?: string;
   paused?: boolean;
@@ -90,6 +90,9 @@ export interface WrittenResource {
   progressDeadlineSeconds?: number;
   revisionHistoryLimit?: number;
   windows?: List<WrittenWindow>;
+}
+/** A Workload or a Service. */
+export interface WrittenResource extends WrittenCommon {
   replicas?: number;
   host?: string;
   template?: WrittenTemplate;
@@ -135,15 +138,6 @@ export interface WrittenScript {
   rollback?: string;
   rollbackFile?: string;
   timeout?: string;
-}
-interface WrittenCommon {
-  target?: string;
-  description?: string;
-  paused?: boolean;
-  onFailure?: OnFailure;
-  progressDeadlineSeconds?: number;
-  revisionHistoryLimit?: number;
-  windows?: List<WrittenWindow>;
 }
 export interface WrittenFleet extends WrittenCommon {
   selector?: Record<string, string>;

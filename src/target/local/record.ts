@@ -3,12 +3,13 @@
  *
  * Nothing in it is a secret: values from a SecretSource are read again when they are needed.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import type { ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { Instant, UnitPhase } from '../../plan/live.ts';
 import { resourceFolder, resourceOf, unitFolder, unitsFolder } from './folders.ts';
+import { readJson, subfolders } from './read.ts';
 
 /** One process of a unit, known beyond doubt: a process id may be reused, but not within one boot with the same start. */
 export interface ProcessMark {
@@ -82,11 +83,11 @@ export interface FoundUnit {
 
 /** Every resource that was ever served from here and not forgotten: its folder says so, even while it has no units. */
 export const readResources = (dataDir: string): ResourceId[] =>
-  entries(unitsFolder(dataDir)).flatMap((name) => resourceOf(name) ?? []);
+  subfolders(unitsFolder(dataDir)).flatMap((name) => resourceOf(name) ?? []);
 
 /** Units of a resource that are there or were: of one that was stopped, what it wrote. */
 export const readUnitNames = (dataDir: string, resource: ResourceId): string[] =>
-  entries(resourceFolder(dataDir, resource));
+  subfolders(resourceFolder(dataDir, resource));
 
 /** Every unit of a resource. One that was stopped leaves no record, and is left out. */
 export function readUnits(dataDir: string, resource: ResourceId): FoundUnit[] {
@@ -103,21 +104,4 @@ export function readUnits(dataDir: string, resource: ResourceId): FoundUnit[] {
       runnable?.template?.spec !== undefined;
     return [sound ? { resource, unit, record, runnable } : { resource, unit }];
   });
-}
-
-function entries(folder: string): string[] {
-  try {
-    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function readJson<T>(path: string): T | undefined {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,10 +1,11 @@
 /** What is remembered of one instance on disk. Replaced as a whole and flushed, so that it is true whatever ends. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import type { Image, ResourceId, Revision, ScalingProcess, Script } from '../../../manifest/resource.ts';
 import type { Instant, LiveAttempt } from '../../../plan/live.ts';
 import { resourceOf } from '../folders.ts';
+import { readJson, subfolders } from '../read.ts';
 import { instanceFolder, memberFolder, membersFolder } from './folders.ts';
 
 /** What an attempt does, complete: whoever finds it unfinished goes on with it. */
@@ -78,7 +79,7 @@ export function saveResource(root: string, resource: ResourceId, record: Resourc
 /** What is held of each resource that has a folder here. */
 export function readResourceRecords(root: string): Map<ResourceId, ResourceRecord> {
   const found = new Map<ResourceId, ResourceRecord>();
-  for (const name of folders(membersFolder(root))) {
+  for (const name of subfolders(membersFolder(root))) {
     const resource = resourceOf(name);
     if (resource === undefined) continue;
     const read = readJson<ResourceRecord>(resourceFile(root, resource));
@@ -103,7 +104,7 @@ function foundInstances(
   resource: ResourceId,
   instead: (unit: string, file: string) => InstanceRecord,
 ): InstanceRecord[] {
-  return folders(memberFolder(root, resource)).flatMap((unit) => {
+  return subfolders(memberFolder(root, resource)).flatMap((unit) => {
     const folder = instanceFolder(root, resource, unit);
     // Without a record nothing was begun there: the folder is what a removal left.
     if (!existsSync(recordFile(folder))) return [];
@@ -123,20 +124,3 @@ const unreadable = (resource: ResourceId, unit: string, message: string): Instan
   out: { since: Date.now(), left: true },
   message,
 });
-
-function folders(path: string): string[] {
-  try {
-    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function readJson<T>(path: string): T | undefined {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T;
-  } catch {
-    return undefined;
-  }
-}
