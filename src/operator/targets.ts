@@ -60,6 +60,7 @@ export function createTargets(options: TargetsOptions): Targets {
       ...(options.runAs !== undefined && { runAs: options.runAs }),
       log: logOf(name),
     };
+    await options.router.keepLogsAfterwards(common.dataDir);
     const replicas = await openLocalTarget({ ...common, secrets: options.secrets });
     try {
       return { replicas, instances: await openLocalInstances(common) };

@@ -111,10 +111,11 @@ const IDLE_MS = 1000;
 
 /**
  * Keeps files within their size as long as it runs: it looks the sooner the faster they grow. Only a process that writes
- * more than the whole size within 50 ms passes it, and is cut back at once. Returns what ends it.
+ * more than the whole size within 50 ms passes it, and is cut back at once. What fails is told once, and tried again. Returns what ends it.
  */
 export function keepWithin(files: Capped[], failed: (error: Error) => void): () => void {
   const sizes = new Map<string, number>();
+  const failing = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let watchers: FSWatcher[] = [];
   let last = 0;
@@ -139,8 +140,10 @@ export function keepWithin(files: Capped[], failed: (error: Error) => void): () 
     for (const file of files) {
       try {
         wait = Math.min(wait, lookAt(file, passed));
+        failing.delete(file.path);
       } catch (error) {
-        failed(error as Error);
+        if (!failing.has(file.path)) failed(error as Error);
+        failing.add(file.path);
       }
     }
     if (now - grewAt > IDLE_MS && awaitChange()) return;

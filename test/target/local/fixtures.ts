@@ -69,6 +69,7 @@ export function fakeRouter(): FakeRouter {
     answers: async () => {},
     observe: async () => structuredClone(config),
     stats: async () => ({ versions: {}, active: { ...fake.active } }),
+    keepLogsAfterwards: async () => {},
     close: async () => {},
     address: () => ({ host: '127.0.0.1', port: 1 }),
   };

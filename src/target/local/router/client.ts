@@ -14,6 +14,8 @@ export interface RouterClient {
   /** What the router routes now. */
   observe(): Promise<RouterConfig>;
   stats(): Promise<RouterStats>;
+  /** Has the router keep the logs of a target's units within their sizes from when this operator ends until the next one says this. */
+  keepLogsAfterwards(dataDir: string): Promise<void>;
   /** Where it serves. */
   address(): Address;
   /** Lets go of the router, which goes on serving. */
@@ -22,7 +24,10 @@ export interface RouterClient {
 
 /** Finds the router of `dataDir`, or starts it on `listen`. */
 export async function openRouter({ dataDir, listen }: { dataDir: string; listen: Address }): Promise<RouterClient> {
-  const link = await keepConnected(routerDirectory(dataDir), listen);
+  const logsOf: string[] = [];
+  const link = await keepConnected(routerDirectory(dataDir), listen, async (connection) => {
+    await connection.call('logsOf', logsOf);
+  });
   const set = batched((changes) => link.call('change', changes));
   return {
     set: (resource, route) => set(resource, route ?? null),
@@ -31,6 +36,10 @@ export async function openRouter({ dataDir, listen }: { dataDir: string; listen:
     },
     observe: () => link.call('observe', null),
     stats: () => link.call('stats', null),
+    async keepLogsAfterwards(dataDir) {
+      logsOf.push(dataDir);
+      await link.call('logsOf', logsOf);
+    },
     address: link.address,
     close: link.close,
   };
@@ -63,7 +72,7 @@ const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5000;
 
 /** One connection to the router, made anew whenever it breaks, with a new router where the old one has died. */
-async function keepConnected(directory: string, listen: Address) {
+async function keepConnected(directory: string, listen: Address, greet: (connection: Connection) => Promise<void>) {
   const closing = new AbortController();
   let wait = FIRST_DELAY_MS;
   let address = listen;
@@ -74,6 +83,7 @@ async function keepConnected(directory: string, listen: Address) {
     // The same port again, even where any would have done.
     address = { host: connection.health.host, port: connection.health.port };
     if (closing.signal.aborted) connection.close();
+    else await greet(connection);
     return connection;
   };
   const watch = async (connection: Connection) => {

@@ -1,8 +1,9 @@
 /** The router's end of the control path. */
 import { chmod, rm, stat } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { ResourceId } from '../../../manifest/resource.ts';
 import type { Route } from './config.ts';
+import { createLogKeeper } from './log-keeper.ts';
 import { save } from './store.ts';
 import type { Table } from './table.ts';
 import {
@@ -20,10 +21,11 @@ import {
 export interface Control {
   table: Table;
   health: Omit<Health, 'protocol'>;
+  log(message: string): void;
   stop(): void;
 }
 
-type Handlers = { [C in Call]: (argument: Calls[C][0]) => Promise<Calls[C][1]> | Calls[C][1] };
+type Handlers = { [C in Call]: (argument: Calls[C][0], asker: Socket) => Promise<Calls[C][1]> | Calls[C][1] };
 
 /**
  * Listens in the working directory. False: another router of this folder runs already. A socket file that nobody listens on is replaced.
@@ -40,12 +42,14 @@ export async function serveControl(control: Control): Promise<boolean> {
   return true;
 }
 
-function handlersOf({ table, health, stop }: Control): Handlers {
+function handlersOf({ table, health, log, stop }: Control): Handlers {
+  const logsOf = logKeeping(log);
   let writing: Promise<void> = Promise.resolve();
   return {
     health: () => ({ protocol: PROTOCOL, ...health }),
     observe: () => table.config(),
     stats: () => table.stats(),
+    logsOf,
     async change(changes: Record<ResourceId, Route | null>) {
       // In force first, as a backend that is gone should lose its traffic now; answered when a restart would find it, too.
       table.change(changes);
@@ -60,14 +64,28 @@ function handlersOf({ table, health, stop }: Control): Handlers {
   };
 }
 
+function logKeeping(log: (message: string) => void): Handlers['logsOf'] {
+  const keeper = createLogKeeper(log);
+  let last: { asker: Socket; dataDirs: string[] } | undefined;
+  return (dataDirs, asker) => {
+    keeper.letGo();
+    if (last?.asker !== asker)
+      asker.once('close', () => {
+        if (last?.asker === asker) keeper.keep(last.dataDirs);
+      });
+    last = { asker, dataDirs };
+    return null;
+  };
+}
+
 async function listen(handlers: Handlers): Promise<number> {
   await rm(SOCKET, { force: true });
   const server: Server = createServer((socket) => {
     socket.on('error', () => {});
     onMessage<CallMessage>(socket, async ({ id, call, argument }) => {
       try {
-        const handle = handlers[call] as (argument: unknown) => unknown;
-        send(socket, { id, answer: (await handle(argument)) ?? null });
+        const handle = handlers[call] as (argument: unknown, asker: Socket) => unknown;
+        send(socket, { id, answer: (await handle(argument, socket)) ?? null });
       } catch (error) {
         send(socket, { id, error: `the router could not carry out ${call}: ${(error as Error).message}` });
       }

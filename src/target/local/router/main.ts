@@ -40,7 +40,7 @@ async function main([directory = '.', address = '']: string[]): Promise<void> {
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => {});
   const listening = (server.address() as AddressInfo).port;
-  if (!(await serveControl({ table, health: { pid: process.pid, host, port: listening }, stop })))
+  if (!(await serveControl({ table, health: { pid: process.pid, host, port: listening }, log, stop })))
     process.exit(EXIT.twin);
   log(`serving on ${host}:${listening}`);
 }

@@ -12,7 +12,7 @@ export const SOCKET = 'control.sock';
  * Raised with every change after which a router and an operator of different versions would not understand each other. `health`
  * and `stop` mean the same in all protocols.
  */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 export interface Health {
   protocol: number;
@@ -28,6 +28,11 @@ export interface Calls {
   change: [argument: Record<ResourceId, Route | null>, answer: null];
   observe: [argument: null, answer: RouterConfig];
   stats: [argument: null, answer: RouterStats];
+  /**
+   * Whoever asks this keeps the logs of the units in these data folders as long as its connection lasts; from then on the router does,
+   * until somebody asks it again.
+   */
+  logsOf: [argument: string[], answer: null];
   /** Answered at once; the process ends when it has finished what it serves, after 5 s at the latest. */
   stop: [argument: null, answer: null];
 }

@@ -47,6 +47,43 @@ t.test('what is set is routed, on disk and observed; what is unset is gone', asy
   t.same(JSON.parse(await readFile(file, 'utf8')).routes, {});
 });
 
+t.test('log files are kept within their size while no operator is connected', async (t) => {
+  const directory = await dataDir(t);
+  const target = join(directory, 'targets', 'local');
+  const logs = join(target, 'units', 'Workload-web', 'web-1', 'logs', 'main');
+  await mkdir(logs, { recursive: true });
+  const container = { name: 'main', logs: [{ path: '/var/log/app.log', maxSize: '100' }] };
+  const unit = { resource: 'Workload/web', unit: 'web-1', containers: [] };
+  await writeFile(join(logs, '..', '..', 'unit.json'), JSON.stringify(unit));
+  await writeFile(
+    join(logs, '..', '..', 'runnable.json'),
+    JSON.stringify({ template: { spec: { containers: [container] } } }),
+  );
+  const file = join(logs, encodeURIComponent('var/log/app.log'));
+  const size = async (path: string) => (await stat(path).catch(() => undefined))?.size ?? 0;
+
+  const client = await openRouter({ dataDir: directory, listen: { host: '127.0.0.1', port: 0 } });
+  t.teardown(() => stopRouter(directory));
+  await client.keepLogsAfterwards(target);
+  await writeFile(file, 'x'.repeat(90));
+  // What asks on the way is no operator, and does not change who keeps them.
+  await readStats(directory);
+  await client.close();
+  await until('the router cuts it back', async () => (await size(file)) === 0);
+  t.equal(await size(`${file}.1`), 50);
+
+  const next = await openRouter({ dataDir: directory, listen: { host: '127.0.0.1', port: 0 } });
+  await next.keepLogsAfterwards(target);
+  await writeFile(file, 'y'.repeat(90));
+  const pid = (await pidOf(directory)) ?? 0;
+  process.kill(pid, 'SIGKILL');
+  await until('another router runs', async () => ((await pidOf(directory)) ?? pid) !== pid);
+  await next.answers();
+  t.equal(await size(file), 90, 'a connected operator keeps them itself');
+  await next.close();
+  await until('the new router was told, too', async () => (await size(file)) === 0);
+});
+
 t.test('1,000 routes set at once are a few writes, and the last word on each counts', async (t) => {
   const directory = await dataDir(t);
   const client = await router(t, directory);
