@@ -1,15 +1,15 @@
 /** What commits, or the working tree, declare. Reads, and executes nothing. */
-import { existsSync } from 'node:fs';
+import { existsSync, type Stats } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { openNativeObjects } from '../git/objects-native.ts';
 import { gitEnvironment } from '../git/program.ts';
 import { MAX_FILE, parseFile, tooLargeFile } from '../manifest/parse.ts';
-import type { ManifestFile } from '../manifest/parsed.ts';
+import type { ManifestFile, ParsedFile } from '../manifest/parsed.ts';
 import { type ImageTree, referencedImages, resolve } from '../manifest/resolve.ts';
 import type { Declared } from '../manifest/resource.ts';
 import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../manifest/script-file.ts';
-import { asDeclared, createSnapshots, type Snapshots } from '../operator/snapshots.ts';
+import { asDeclared, createSnapshots, notAFile, type Snapshots } from '../operator/snapshots.ts';
 import { askGit, git } from './git.ts';
 
 /**
@@ -45,9 +45,7 @@ export async function declaredByFiles(root: string, under: string): Promise<Decl
   for (const path of paths) {
     if (!isManifest(path, under)) continue;
     const found = await lstat(join(root, path)).catch(() => undefined);
-    if (!found?.isFile()) continue;
-    const parsed = found.size > MAX_FILE ? tooLargeFile() : parseFile(await readFile(join(root, path)));
-    files.push({ path, oid: path, parsed });
+    if (found !== undefined) files.push({ path, oid: path, parsed: await parsedAt(join(root, path), found) });
   }
   const images = new Map<string, ImageTree>();
   for (const path of referencedImages(files)) {
@@ -56,6 +54,13 @@ export async function declaredByFiles(root: string, under: string): Promise<Decl
     images.set(path, { tree: path, ...(yaml && { yaml }) });
   }
   return asDeclared('', resolve(undefined, files, images, await scriptsBelow(root, paths, files)));
+}
+
+async function parsedAt(path: string, found: Stats): Promise<ParsedFile> {
+  if (found.isSymbolicLink()) return notAFile('link');
+  // Git lists files, links and submodules, and of these only a submodule is a folder.
+  if (!found.isFile()) return notAFile('submodule');
+  return found.size > MAX_FILE ? tooLargeFile() : parseFile(await readFile(path));
 }
 
 /** `known`: what Git does not ignore; a script elsewhere would be in no commit. */
@@ -91,7 +96,7 @@ async function walk(root: string, folder: string): Promise<string[]> {
   for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
     const path = posix.join(folder, entry.name);
     if (entry.isDirectory() && !entry.name.startsWith('.')) paths.push(...(await walk(root, path)));
-    else if (entry.isFile()) paths.push(path);
+    else if (entry.isFile() || entry.isSymbolicLink()) paths.push(path);
   }
   return paths.sort();
 }

@@ -39,8 +39,8 @@ export function createSnapshots(objects: Objects, under: string, parses: KeptPar
       else changed.set(path, after);
     }
     const parsed = await parseChanged(objects, changed, parses);
-    for (const [path, { oid }] of changed) {
-      files.set(path, { path, oid, parsed: parsed.get(path) ?? notAFile('is no file') });
+    for (const [path, { oid, mode }] of changed) {
+      files.set(path, { path, oid, parsed: parsed.get(path) ?? notAFile(mode) });
     }
     const all = [...files.values()];
     const images = await imagesOf(objects, commit, all, latest);
@@ -101,7 +101,7 @@ async function parseChanged(
   const blobs = new Set<Oid>();
   for (const [path, { mode, oid }] of changed) {
     if (mode === 'file' || mode === 'executable') blobs.add(oid);
-    else result.set(path, notAFile(mode === 'link' ? 'is a link, which is not followed' : `is a ${mode}`));
+    else result.set(path, notAFile(mode));
   }
   const parsed = await parses.parse([...blobs], objects);
   for (const [path, { oid }] of changed) {
@@ -111,8 +111,9 @@ async function parseChanged(
   return result;
 }
 
-function notAFile(what: string): ParsedFile {
-  const message = `it ${what}; commit the manifest itself as a file`;
+/** Where a manifest should be. */
+export function notAFile(mode: TreeEntry['mode']): ParsedFile {
+  const message = `it is a ${mode}${mode === 'link' ? ', which is not followed' : ''}; commit the manifest itself as a file`;
   return {
     documents: [],
     diagnostics: [{ at: [1, 1], path: '', severity: 'error', code: 'not-a-file', message }],

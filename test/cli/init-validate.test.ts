@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { at, examples, folder } from './cli.ts';
@@ -71,6 +71,22 @@ t.test('validate looks at what is named only, but knows what lies around it', as
   const elsewhere = await at(place.home, place.home).sluice('validate', 'config');
   t.equal(elsewhere.code, 1);
   t.match(elsewhere.stdout, /^config\/tomcat\.yaml:/, 'places are seen from where the command was typed');
+});
+
+t.test('validate names links and submodules where a manifest should be, as the operator does', async (t) => {
+  const place = await examples(t);
+  symlinkSync('shop.yaml', join(place.repo, 'also.yaml'));
+  const sub = at(place.home, join(place.repo, 'sub.yaml'));
+  mkdirSync(sub.repo);
+  await sub.git('init', '--quiet');
+  await sub.git('commit', '--quiet', '--allow-empty', '--message', 'other');
+  await place.git('add', 'sub.yaml');
+  const { code, stdout } = await place.sluice('validate');
+  t.equal(code, 1);
+  t.match(stdout.trimEnd().split('\n'), [
+    /^also\.yaml:1:1: it is a link, which is not followed; commit the manifest itself as a file/,
+    /^sub\.yaml:1:1: it is a submodule; commit the manifest itself as a file/,
+  ]);
 });
 
 t.test('validate leaves alone what Git ignores', async (t) => {
