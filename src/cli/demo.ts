@@ -42,10 +42,11 @@ export function registerDemo(program: Command): void {
         log: linesFrom('info', live.line),
       };
       const trouble = (error: Error) => live.line(error.message);
-      process.exitCode = await untilStopped(options, () => {
+      const started = () => {
         followProgress(repository, live).catch(trouble);
         tellWhenSettled(repository, folders.data, live).catch(trouble);
-      }).finally(live.end);
+      };
+      process.exitCode = await untilStopped(options, { started }).finally(live.end);
     });
 }
 
@@ -105,7 +106,9 @@ async function tellWhenSettled(repository: ConfigRepository, dataDir: string, li
   const statuses = await settled(repository, [...resources.keys()]);
   const port = (await addressOf(dataDir))?.port ?? DEFAULT_ROUTER.port;
   const urlOf = (id: ResourceId) => `http://${hosts.get(id)}:${port}`;
-  const rows = statuses.map(({ resource, health }) => [`  ${resource}`, healthText(health), urlOf(resource)]);
+  const rows = statuses.map(({ resource, health, message }) => [
+    ...[`  ${resource}`, healthText(health), hosts.has(resource) ? urlOf(resource) : message],
+  ]);
   live.line(`\nUp:\n\n${table([], rows)}\n\n${await whatToTry(repository.folder, urlOf('Workload/tomcat'))}\n`);
 }
 

@@ -6,18 +6,20 @@ import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
 import { notHonouredByInstances } from '../target/hosts/honour.ts';
 import { type NotHonoured, notHonoured } from '../target/local/honour.ts';
 
-type HostTargets = Declared['hostTargets'];
+type Targets = Pick<Declared, 'targets' | 'hostTargets'>;
 
 /** The same as sentences, for a plan. */
-export const unhonouredNotes = (resource: Resource, hostTargets: HostTargets): string[] =>
-  fieldsOf(resource, hostTargets).map(
+export const unhonouredNotes = (resource: Resource, declared: Targets): string[] =>
+  fieldsOf(resource, declared).map(
     ({ path, result, message, remedy }) =>
       `${result === 'fail' ? 'its precheck will fail: ' : ''}${formatPath(path)}: ${message}; ${remedy}`,
   );
 
-function fieldsOf(resource: Resource, hostTargets: HostTargets): NotHonoured[] {
+function fieldsOf(resource: Resource, declared: Targets): NotHonoured[] {
   if (isReplicas(resource)) return below(['spec', 'template'], notHonoured(resource.spec.template));
-  return below(['spec'], notHonouredByInstances(resource, hostTargets.has(resource.spec.target)));
+  const { target } = resource.spec;
+  const policy = declared.targets.get(target)?.policy?.resources !== undefined;
+  return below(['spec'], notHonouredByInstances(resource, { hosts: declared.hostTargets.has(target), policy }));
 }
 
 const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
@@ -26,13 +28,13 @@ const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
 /** An error is what could not start like this. `read` gives a file that a resource was read from. */
 export async function unhonoured(
   resources: Iterable<Resource>,
-  hostTargets: HostTargets,
+  declared: Targets,
   read: (path: string) => Promise<string | Uint8Array>,
 ): Promise<Diagnostic[]> {
   const documents = new Map<string, YamlDocument[]>();
   const found: Diagnostic[] = [];
   for (const resource of resources) {
-    const fields = fieldsOf(resource, hostTargets);
+    const fields = fieldsOf(resource, declared);
     if (fields.length === 0) continue;
     const { file } = resource.place;
     const known = documents.get(file) ?? readYaml(await read(file));

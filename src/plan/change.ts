@@ -29,6 +29,8 @@ export interface Change {
   from?: Revision;
   to?: Revision;
   version?: string;
+  /** Of a cluster: what its nodes run before and after. */
+  versions?: { from?: string; to: string };
   stages: PlannedStage[];
   predictedSeconds?: number;
   /** What else a person should know: held by a window, an earlier version that is stopped … */
@@ -86,6 +88,7 @@ function rollout(
     ...(known.nextId !== undefined && { rollout: known.nextId }),
     ...fromTo(plan),
     ...(plan.version !== '' && { version: plan.version }),
+    ...versionsOf(before, after),
     stages,
     ...(total !== undefined && stages.length > 0 && { predictedSeconds: total }),
     notes: [...rolloutNotes(before, after, plan, cause, instances), ...assumedNotes(known)],
@@ -93,6 +96,12 @@ function rollout(
 }
 
 const fromTo = ({ from, to }: Plan) => ({ ...(from !== undefined && { from }), to });
+
+function versionsOf(before: Resource | undefined, { spec }: Resource): Pick<Change, 'versions'> {
+  if (spec.kind !== 'Cluster') return {};
+  const from = before?.spec.kind === 'Cluster' ? before.spec.version : undefined;
+  return { versions: { ...(from !== undefined && { from }), to: spec.version } };
+}
 
 const assumedNotes = ({ assumed }: Known): string[] => (assumed === undefined ? [] : [assumed]);
 

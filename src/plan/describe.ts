@@ -33,10 +33,17 @@ function headline(change: Change): string {
   return `${change.resource} ${VERB[change.change]}${revisions(change, (text) => text)}${facts(change)}`;
 }
 
-function revisions({ from, to, version }: Change, code: (text: string) => string): string {
-  const name = version === undefined ? '' : ` as ${code(version)}`;
+function revisions({ from, to, version, versions }: Change, code: (text: string) => string): string {
+  const name = version === undefined ? versionsText(versions, code) : ` as ${code(version)}`;
   if (to === undefined || from === to) return to === undefined || name === '' ? '' : `:${name}`;
   return `: ${from === undefined ? '' : `${code(from)} → `}${code(to)}${name}`;
+}
+
+/** `, version 1.35.2 → 1.36.0` */
+function versionsText(versions: Change['versions'], code: (text: string) => string): string {
+  if (versions === undefined) return '';
+  const { from, to } = versions;
+  return `, version ${from === undefined || from === to ? '' : `${code(from)} → `}${code(to)}`;
 }
 
 function facts({ rollout, predictedSeconds }: Change): string {

@@ -25,7 +25,7 @@ function queryText(query: Record<string, string>): string {
 export function goalText(goal: Goal): string {
   if (goal.kind === 'traffic') return trafficText(goal.policy);
   if (goal.kind === 'members')
-    return `${goal.size ?? 'all'} instances${goal.size === undefined ? '' : ` of revision ${goal.revision}`}`;
+    return `${goal.size ?? 'all'} ${goal.controlPlane === undefined ? 'instances' : 'nodes'}${goal.size === undefined ? '' : ` of revision ${goal.revision}`}`;
   if (goal.kind === 'units') return unitsText(goal);
   const wanted = Object.entries(goal.want).filter(([, count]) => count > 0);
   if (wanted.length === 0) return goal.version === '' ? 'none' : `none of ${goal.version}`;

@@ -33,8 +33,9 @@ function cleaned(rollout: Rollout): Rollout {
 
 export function succeed(state: State, rollout: Rollout, resource: Resource, now: Instant): State {
   const settled = settle(state.settled, resource, rollout.plan, rollout.commit, rollout.id);
-  const done = rollout.cause === 'rollback' ? 'rolled back' : 'rolled out';
-  return finish({ ...state, settled }, rollout, 'Succeeded', now, `${done} ${rollout.plan.to}`, resource);
+  const done = rollout.cause === 'rollback' ? 'rolled back to' : 'rolled out';
+  const version = resource.spec.kind === 'Cluster' ? ` (${resource.spec.version})` : '';
+  return finish({ ...state, settled }, rollout, 'Succeeded', now, `${done} ${rollout.plan.to}${version}`, resource);
 }
 
 /** A unit of the new revision that has died is not done: it goes, or repairs would start what was canceled again and again. */

@@ -49,7 +49,9 @@ function newerThan(to: Version, wanted: string, instances: LiveInstance[]): Prec
   const newer = instances.filter((instance) => compare(versionOf(instance), to) > 0);
   if (newer.length === 0) return [];
   const which = named(newer.map(({ id, version }) => `${id} (${version})`));
-  return [fail(`${which} would go down to ${wanted}; a cluster is never downgraded`, 'go forward to a later version')];
+  return [
+    fail(`a cluster is never downgraded: ${wanted} is below what runs on ${which}`, 'go forward to a later version'),
+  ];
 }
 
 function tooFar(to: Version, wanted: string, instances: LiveInstance[]): PrecheckResult[] {

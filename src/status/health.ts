@@ -139,20 +139,27 @@ const ENDED: Partial<Record<Phase, { text: string; begins?: string }>> = {
   Expired: { text: 'expired' },
 };
 
-function endText({ id, phase, message }: Rollout): string {
+function endText({ id, phase, message }: Rollout, limit = 180): string {
   const { text, begins } = ENDED[phase] ?? { text: phase };
   const said = begins !== undefined && message.startsWith(begins) ? message.slice(begins.length) : `: ${message}`;
-  return oneLine(`rollout ${id} ${text}${said}`, 180);
+  return oneLine(`rollout ${id} ${text}${said}`, limit);
 }
 
 function endedOtherwise(id: ResourceId, rollout: Rollout | undefined, state: State): HealthAndMessage {
-  const what = rollout === undefined ? 'the last rollout did not succeed' : endText(rollout);
   const runs = settledRevision(state.settled) ?? 'nothing';
   const ahead = runs === state.attempted ? '' : `; Git declares ${state.attempted}, settled is ${runs}`;
+  const remedy = rollout?.phase === 'Failed' ? failedPrecheck(rollout)?.remedy : undefined;
+  if (rollout !== undefined && remedy) {
+    const doIt = `${oneLine(remedy, 60)}; commit a fix, or once it holds: sluice retry ${id}`;
+    return { health: 'Degraded', message: `${endText(rollout, 120)}${ahead}; ${doIt}` };
+  }
+  const what = rollout === undefined ? 'the last rollout did not succeed' : endText(rollout);
   // A cluster is never downgraded: a revert would only fail its precheck.
   const revert = id.startsWith('Cluster/') ? '' : ' revert,';
   return { health: 'Degraded', message: `${what}${ahead}; commit a fix,${revert} or: sluice retry ${id}` };
 }
+
+const failedPrecheck = ({ prechecks }: Rollout) => prechecks.find(({ result }) => result === 'fail');
 
 function atRest(
   id: ResourceId,

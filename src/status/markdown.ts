@@ -62,6 +62,7 @@ function row({ id, summary }: Ranked): string {
 function revisionCell({ revision, versions, runs }: Summary): string {
   const names = cell(runs ?? versions.join(', '), runs === undefined ? 60 : 200);
   if (revision === undefined) return names;
+  if (names.startsWith(`${revision} on `)) return `\`${revision}\`${names.slice(revision.length)}`;
   return names === '' ? `\`${revision}\`` : `\`${revision}\` ${names}`;
 }
 

@@ -96,7 +96,7 @@ export function unitsPaused(id: ResourceId, rollout: Rollout, live: Live | undef
 
 function troubleText(id: ResourceId, rollout: Rollout, live: Live | undefined, goOn: string): string {
   const { tampered, successor } = rollout;
-  const said = `paused: ${oneLine(rollout.message, SAID)}`;
+  const said = `paused: ${oneLine(countedNow(rollout), SAID)}`;
   const settle = settleText(id, rollout);
   if (tampered) return `${said}; look at what runs${settle}; then: ${goOn}`;
   if (settle !== '') return `${said}${settle}`;
@@ -105,6 +105,12 @@ function troubleText(id: ResourceId, rollout: Rollout, live: Live | undefined, g
   }
   const unit = live === undefined ? '' : liveTrouble(live);
   return `${said}${unit}; put that right and: ${goOn}`;
+}
+
+/** The message is of the moment at which it paused; units that were under way then may have failed since. */
+function countedNow(rollout: Rollout): string {
+  const failed = namedAs(rollout, 'Failed').length;
+  return failed === 0 ? rollout.message : rollout.message.replace(/^\d+ failed/, `${failed} failed`);
 }
 
 /** What to type for each unit that keeps the rollout from going on; empty: there is none. */

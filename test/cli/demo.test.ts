@@ -42,7 +42,15 @@ t.test('npm start: the shop comes up, what is said to try works, and the next st
   t.match(running.output(), /^Made the config repository .*\/demo-config\n\n\d\d:\d\d:\d\d /);
   t.match(
     rows,
-    /^ {2}Service\/search +Healthy +http:\/\/search\.localhost:\d+\n {2}Service\/shop .*\n {2}Workload\/tomcat /,
+    new RegExp(
+      [
+        '^ {2}Cluster/stock +Healthy +7 of 7 nodes ready, all run 1\\.0\\.0',
+        ' {2}Fleet/pictures +Healthy +http://pictures\\.localhost:\\d+',
+        ' {2}Service/search +Healthy +http://search\\.localhost:\\d+',
+        ' {2}Service/shop .*',
+        ' {2}Workload/tomcat ',
+      ].join('\\n'),
+    ),
   );
   at.port = Number(/:(\d+)$/m.exec(rows)?.[1]);
   t.match((await get(at, 'tomcat.localhost')).body, /^tomcat 7/);

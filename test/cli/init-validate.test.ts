@@ -17,7 +17,7 @@ t.test('init makes a repository with one commit on main, whose every manifest is
   t.match((await place.git('ls-files')).split('\n'), ['.github/workflows/sluice-plan.yaml']);
   const { code, stdout, stderr } = await place.sluice('validate');
   t.same({ code, stdout }, { code: 0, stdout: '' });
-  t.match(stderr, '3 resources, nothing wrong');
+  t.match(stderr, '5 resources, nothing wrong');
 });
 
 t.test('init works where git knows nobody, into an empty folder, and tells what to do next', async (t) => {
@@ -52,7 +52,7 @@ t.test('validate names the place of each error in the form that is asked for, an
     /^shop\.yaml:\d+:\d+ spec\.template\.spec\.containers\[0\]\.image: .*shop:9/,
     /^tomcat\.yaml:\d+:\d+ spec\.replicaz: /,
   ]);
-  t.match(text.stderr, '2 errors, 1 valid resource');
+  t.match(text.stderr, '2 errors, 3 valid resources');
 
   const github = await place.sluice('validate', '--format', 'github');
   t.equal(github.code, 1);
@@ -112,12 +112,12 @@ t.test(
     t.match(JSON.parse(missing.stdout), [
       { place: { file: 'web.yaml', line: 4 }, path: 'spec.script.runFile', resource: 'Fleet/web', code: 'bad-script' },
     ]);
-    t.match(missing.stderr, '1 error, 3 valid resources');
+    t.match(missing.stderr, '1 error, 5 valid resources');
 
     write('up.sh', 'echo up\n');
     const there = await place.sluice('validate');
     t.same([there.code, there.stdout], [0, '']);
-    t.match(there.stderr, '4 resources, nothing wrong');
+    t.match(there.stderr, '6 resources, nothing wrong');
 
     write('.gitignore', 'up.sh\n');
     t.match((await place.sluice('validate')).stdout, /there is no file up\.sh in this commit; add it/);

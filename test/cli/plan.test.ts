@@ -35,7 +35,7 @@ t.test('plan without --from starts from what the operator saw last; where there 
   const place = await examples(t);
   const first = await place.sluice('plan');
   t.equal(first.code, 0);
-  t.equal(first.stdout.match(/^\w+\/\w+ is rolled out for the first time: [0-9a-f]{10}/gm)?.length, 3);
+  t.equal(first.stdout.match(/^\w+\/\w+ is rolled out for the first time: [0-9a-f]{10}/gm)?.length, 5);
   t.match(first.stderr, 'nothing runs yet');
 
   await writeStatus(place, [['Service/shop', shop()]]);

@@ -23,7 +23,7 @@ t.test('what the target cannot honour is told by validate at its place, and by p
     /volumeMounts\[0\]\.readOnly: warning: /,
     /spec\.template\.spec\.volumes\[0\]\.disk\.size: warning: /,
   ]);
-  t.match(valid.stderr, '3 resources, 3 warnings');
+  t.match(valid.stderr, '5 resources, 3 warnings');
   const github = await place.sluice('validate', '--format', 'github');
   t.match(github.stdout, new RegExp(`^::warning file=tomcat.yaml,line=${line},col=\\d+::spec`));
 
@@ -67,8 +67,57 @@ t.test('so is what hosts, or this machine, do not have for a fleet', async (t) =
     /^web\.yaml:7:9 spec\.host: warning: requests for web\.example are not sent to hosts.*; remove it/,
     /^web\.yaml:8:14 spec\.suspended: warning: /,
   ]);
-  t.match(stderr, '5 resources, 3 warnings');
+  t.match(stderr, '7 resources, 3 warnings');
   await place.git('add', '.');
   await place.git('commit', '-qm', 'a fleet');
   t.match((await place.sluice('plan', '--from', 'HEAD~1')).stdout, /note: spec\.host: requests for web\.example/);
+});
+
+t.test('each field of a fleet or a cluster that comes to nothing on this machine is told at its place', async (t) => {
+  const place = await examples(t);
+  const document = (kind: string, name: string, spec: string) =>
+    `apiVersion: sluice/v1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec:\n${spec}`;
+  const manifests = [
+    document('Target', 'held', '  local: {}\n  policy: {resources: container-instance}\n'),
+    document(
+      'Fleet',
+      'bare',
+      '  size: 1\n  host: bare.example\n  script: {run: ./up}\n  check: [{http: {path: /health}}]\n',
+    ),
+    document('Fleet', 'ported', '  size: 1\n  image: pictures:1\n  check: [{http: {path: /health, port: 80}}]\n'),
+    document(
+      'Fleet',
+      'timed',
+      '  size: 1\n  image: pictures:1\n  scaling:\n    schedules:\n      - {cron: "0 8 * * 1", size: 2}\n      - {cron: "0 8 1,8,16,24 * *", size: 2}\n      - {cron: "0 8 1,15 * *", size: 2}\n      - {cron: "0 8 1 6 *", size: 2}\n',
+    ),
+    document('Fleet', 'rules', '  size: 1\n  target: held\n  image: pictures:1\n'),
+    document('Cluster', 'turning', '  version: 1.0.0\n  image: stock\n  onFailure: rollback\n'),
+  ];
+  writeFileSync(join(place.repo, 'more.yaml'), manifests.join('---\n'));
+  const { code, stdout, stderr } = await place.sluice('validate', 'more.yaml', '--format', 'json');
+  t.equal(code, 0, stderr);
+  const told = (JSON.parse(stdout) as { resource: string; path: string; message: string }[]).map(
+    ({ resource, path, message }) => `${resource} ${path}: ${message}`,
+  );
+  t.match(told.sort(), [
+    /^Cluster\/turning spec\.onFailure: a cluster is never downgraded: .*waits for a person/,
+    /^Fleet\/bare spec\.check\[0\]\.http: .*no port of their own/,
+    /^Fleet\/bare spec\.host: .*serve nothing at bare\.example/,
+    /^Fleet\/ported spec\.check\[0\]\.http\.port: port 80 is this machine's/,
+    /^Fleet\/rules spec\.target: policy\.resources/,
+    /^Fleet\/timed spec\.scaling\.schedules\[2\]\.cron: "0 8 1,15 \* \*" may come more than 8 days/,
+    /^Fleet\/timed spec\.scaling\.schedules\[3\]\.cron: "0 8 1 6 \* ?/,
+  ]);
+  t.equal(told.length, 7);
+  await place.git('add', '.');
+  await place.git('commit', '-qm', 'more');
+  const planned = (await place.sluice('plan', '--from', 'HEAD~1')).stdout;
+  for (const path of [
+    'spec.onFailure',
+    'spec.check[0].http',
+    'spec.host',
+    'spec.target',
+    'spec.scaling.schedules[2].cron',
+  ])
+    t.ok(planned.includes(`  note: ${path}: `), path);
 });

@@ -1,6 +1,7 @@
 /** A fleet and a cluster of this machine, from commits to instances and back. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import {
   clean,
@@ -166,3 +167,123 @@ t.test('a cluster goes one minor at a time, the control plane first, and never d
   );
   t.match(status(at, 'Cluster/prod').rollout.message, /never downgraded/);
 });
+
+const EXAMPLES = fileURLToPath(new URL('../../../examples-repo', import.meta.url));
+
+/** The manifest of the examples, and the images below `images/<name>`. */
+function example(manifest: string, name: string): Record<string, string> {
+  const folder = join(EXAMPLES, 'images', name);
+  const images = readdirSync(folder, { withFileTypes: true, recursive: true }).flatMap((entry) => {
+    if (!entry.isFile()) return [];
+    const file = join(entry.parentPath, entry.name);
+    return [[file.slice(EXAMPLES.length + 1), readFileSync(file, 'utf8')]];
+  });
+  return { [manifest]: readFileSync(join(EXAMPLES, manifest), 'utf8'), ...Object.fromEntries(images) };
+}
+
+const edited = (at: Place, manifest: string, from: string, to: string) => ({
+  [manifest]: readFileSync(join(at.repo, manifest), 'utf8').replaceAll(from, to),
+});
+
+/** Where a node of the examples' cluster says that it is. */
+async function addressOf(at: Place, node: string): Promise<string> {
+  const { output } = await sluice(at, 'logs', 'Cluster/stock', node, '--data-dir', at.data);
+  return `http://${output.match(/127\.0\.0\.1:\d+/g)?.at(-1)}`;
+}
+
+const keepers = ['stock-cp-1', 'stock-cp-2', 'stock-cp-3'];
+const nodes = ['stock-node-1', 'stock-node-2', 'stock-node-3', 'stock-node-4'];
+
+/** Writes to one keeper after the other until it is told to stop; what was acknowledged counts. */
+function writeThroughout(at: Place, urls: string[]) {
+  const acknowledged = new Map<string, string>();
+  let going = true;
+  const written = async () => {
+    for (let n = 0; going && !at.over.signal.aborted; n++) {
+      const url = `${urls[n % urls.length]}/thing-${n % 50}`;
+      const answer = await fetch(url, { method: 'PUT', body: String(n), signal: AbortSignal.timeout(5000) }).catch(
+        () => undefined,
+      );
+      await answer?.text();
+      if (answer?.ok) acknowledged.set(`thing-${n % 50}`, String(n));
+    }
+  };
+  const done = written();
+  return {
+    async stop() {
+      going = false;
+      await done;
+      return acknowledged;
+    },
+  };
+}
+
+t.test('the nodes of the examples’ cluster find each other and keep what was written through an upgrade', async (t) => {
+  const at = await place(example('stock.yaml', 'stock'));
+  const running = operator(at);
+  t.teardown(() => clean(at, running));
+  await settled(at, 'Cluster/stock', 1, 60);
+  const all = [...keepers, ...nodes];
+  const urls = await Promise.all(all.map((node) => addressOf(at, node)));
+  const client = writeThroughout(at, urls.slice(0, keepers.length));
+  commit(at, edited(at, 'stock.yaml', 'version: 1.0.0', 'version: 1.1.0'), 'stock 1.1.0');
+  const { rollout } = await settled(at, 'Cluster/stock', 2, 90);
+  const acknowledged = await client.stop();
+  t.strictSame(
+    rollout.stages.map(({ total }: { total: number }) => total),
+    [1, 1, 1, 1, 2, 1],
+  );
+  t.ok(acknowledged.size > 10, 'there was something to lose');
+  for (const [index, node] of all.entries()) {
+    const text = await (await fetch(`${urls[index]}/`)).text();
+    t.match(text, `stock 1.1.0, ${node}\n`, 'at the address that it had');
+    const has = new Map(text.split('\n').map((line) => line.split(' ') as [string, string]));
+    t.strictSame(
+      [...acknowledged].filter(([thing, number]) => Number(has.get(thing)) < Number(number)),
+      [],
+      `${node} has all that was acknowledged`,
+    );
+  }
+});
+
+t.test(
+  'the examples’ fleet: an upgrade that pauses, a script that fails half way, and back to what it was',
+  async (t) => {
+    const at = await place(example('pictures.yaml', 'pictures'));
+    const running = operator(at);
+    t.teardown(() => clean(at, running));
+    await settled(at, 'Fleet/pictures', 1, 60);
+    const drawn = async () => {
+      const seen = new Set<string>();
+      for (let n = 0; n < 12; n++)
+        seen.add(/pictures \d, drawn in \w+/.exec((await get(at, 'pictures.localhost')).body)?.[0] ?? '');
+      return [...seen].sort();
+    };
+    commit(
+      at,
+      {
+        'pictures.yaml': (edited(at, 'pictures.yaml', 'pictures:1', 'pictures:2')['pictures.yaml'] ?? '').replace(
+          '"teal',
+          '"plum',
+        ),
+      },
+      'plum',
+    );
+    await until('the first batch is done', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Batch', 60);
+    t.strictSame(await drawn(), ['pictures 1, drawn in teal', 'pictures 2, drawn in plum']);
+    t.equal((await sluice(at, 'continue', 'Fleet/pictures')).code, 0);
+    await settled(at, 'Fleet/pictures', 2, 60);
+    t.strictSame(await drawn(), ['pictures 2, drawn in plum']);
+    const bad = commit(at, edited(at, 'pictures.yaml', '>> ink #', '>> colours/ink #'), 'nowhere');
+    await until('it waits', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Failure', 60);
+    t.match(
+      (await sluice(at, 'status', 'Fleet/pictures')).output,
+      /colours\/ink.*sluice retry Fleet\/pictures pictures-\d/,
+    );
+    git(at.repo, 'revert', '--no-edit', bad);
+    await until('back, batch by batch', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Batch', 60);
+    t.equal((await sluice(at, 'continue', 'Fleet/pictures')).code, 0);
+    await settled(at, 'Fleet/pictures', 4, 60);
+    t.strictSame(await drawn(), ['pictures 2, drawn in plum'], 'as if the commit had never been');
+  },
+);

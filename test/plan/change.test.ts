@@ -148,7 +148,7 @@ t.test('a cluster is planned node by node, then in doubling batches', async (t) 
       knownOf(before, there),
     ),
     [
-      'Cluster/prod is upgraded: aaaaaaaaaa → bbbbbbbbbb',
+      'Cluster/prod is upgraded: aaaaaaaaaa → bbbbbbbbbb, version 1.35.0 → 1.36.0',
       '  1. control plane 1 of 1: cp-1  1 to bbbbbbbbbb: cp-1',
       '  2. batch 1 of 2                1 to bbbbbbbbbb: web-1',
       '  3. batch 2 of 2                2 to bbbbbbbbbb: web-2, web-3',

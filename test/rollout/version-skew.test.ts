@@ -14,7 +14,7 @@ const CASES: [string, string[], string[], RegExp | 'pass'][] = [
   ['v1.36.0', ['v1.35.2'], ['v1.35.2-k3s1'], 'pass'],
   ['1.37.0', ['1.35.2'], ['1.35.2'], /from cp-1 \(1.35.2\) to 1.37.0 is more than one minor/],
   ['2.0.0', ['1.35.2'], [], /more than one minor/],
-  ['1.35.1', ['1.35.2'], ['1.35.0'], /cp-1 \(1.35.2\) would go down to 1.35.1; a cluster is never downgraded/],
+  ['1.35.1', ['1.35.2'], ['1.35.0'], /a cluster is never downgraded: 1.35.1 is below what runs on cp-1 \(1.35.2\)/],
   ['1.36.0', ['1.36.0'], ['1.32.9'], /node-1 \(1.32.9\) would be more than 3 minors behind/],
   ['1.36.0', ['1.35.0'], ['1.36.0'], /node-1 \(1.36.0\) is newer than the control plane \(1.35.0\)/],
   ['1.36.0', ['', '1.35.0'], [], /the version of cp-1 is not known/],

@@ -234,6 +234,21 @@ const cases: Case[] = [
     message: `rollout 7 failed: precheck failed: images: shop:8 is not there; Git declares ${NEW}, settled is ${OLD}; commit a fix, revert, or: sluice retry Service/shop`,
   },
   {
+    name: 'failed its precheck, which says what to do',
+    state: {
+      ...ended('Failed', ''),
+      rollout: {
+        ...shop().rollout,
+        phase: 'Failed',
+        message: 'precheck failed: data folder: it is full',
+        prechecks: [{ name: 'data folder', result: 'fail', message: 'it is full', remedy: 'free space' }],
+      },
+    },
+    live: shopLive(),
+    health: 'Degraded',
+    message: `rollout 7 failed: precheck failed: data folder: it is full; Git declares ${NEW}, settled is ${OLD}; free space; commit a fix, or once it holds: sluice retry Service/shop`,
+  },
+  {
     name: 'rolled back while Git is ahead',
     state: ended('RolledBack', 'rolls back: no progress for 600 s'),
     live: shopLive(),

@@ -73,6 +73,17 @@ t.test('fleets and clusters show which instances run what', async (t) => {
   ]);
 });
 
+t.test('a revision that stands there already is not told twice', async (t) => {
+  const ranking = new Ranking();
+  const instances = webLive().instances?.map((instance) => ({ ...instance, applied: [OLD] })) ?? [];
+  const live = { ...webLive(), instances };
+  ranking.set(
+    'Fleet/web',
+    summaryOf(toDocument({ id: 'Fleet/web', state: web(), live, health: 'Healthy', message: 'well' })),
+  );
+  t.match(written(ranking), `| Healthy | \`${OLD}\` on web-1..5 |`);
+});
+
 t.test('nothing yet', async (t) => {
   t.equal(
     written(new Ranking()),

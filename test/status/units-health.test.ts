@@ -142,6 +142,9 @@ t.test('a pause says what to type', async (t) => {
   });
   run(all, phase('2 Paused Failure'));
   t.match(said(all)[1], /then sluice retry Fleet\/web web-1 \(or skip, cancel\); likewise web-3\.\.5$/);
+  const [rollout] = [all.state?.rollout];
+  if (rollout !== undefined) rollout.message = rollout.message.replace('4 failed', '1 failed');
+  t.match(said(all)[1], /^paused: 4 failed: web-1/, 'also those that failed after it had paused');
 
   const lost = upgrading(2, { batches: 2 }, (w) => w.loses.add('web-1 r2'));
   run(lost, phase('2 Paused Unknown'));

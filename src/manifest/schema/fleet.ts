@@ -44,7 +44,7 @@ export const fleet = document(
         'What must pass on an updated instance before it is put back. Without any, it must answer.',
         'the updated instance',
         whole(
-          'With `path`: the port. Default: that of the environment variable `PORT` where the target gives one, else 80.',
+          'With `path`: the port, on a target of hosts. Default: that of the environment variable `PORT` where the target gives one, else 80.',
           1,
           65_535,
         ),
@@ -62,7 +62,7 @@ export const fleet = document(
         'How the number of instances changes by itself, with `size`.',
         {
           schedules: list(
-            'Sizes that take effect at certain times; the last one that did counts.',
+            'Sizes that take effect at certain times; the last one that did within 8 days counts.',
             fields(
               'One of them.',
               {

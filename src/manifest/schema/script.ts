@@ -36,7 +36,7 @@ export const undoableScript = (description: string): Schema =>
     {
       ...run,
       rollback: text(
-        'What undoes `run`, kept beside the unit before `run` starts. Without it, nothing can be undone.',
+        'What undoes `run`, kept beside the unit before `run` starts; it must be right too where `run` failed half way. Without it, nothing can be undone.',
         {
           minLength: 1,
           maxLength: MAX_TEXT,

@@ -177,7 +177,10 @@ function stateOf(status: string, code: string, timed: string | undefined): Omit<
 
 /** What a script printed last matters only where it failed. */
 const withSaid = ({ attempt, text }: { attempt: AttemptView; text: string }, said: string): string =>
-  attempt.state === 'failed' ? `${text}: ${said.slice(0, 300)}` : text;
+  attempt.state === 'failed' ? `${text}: ${withoutFolder(said).slice(0, 300)}` : text;
+
+/** A shell names the script's file, which says nothing to whoever wrote the script. */
+const withoutFolder = (said: string): string => said.replace(/\S*\/(?:attempts|undo)\/[^/\s]+\/(script\.\w+)/g, '$1');
 
 const clean = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out

@@ -36,6 +36,14 @@ export async function portAgain(taken: Set<number>, port: number | undefined): P
   return undefined;
 }
 
+/** The port that is kept for this one alone. Throws where another program listens there. */
+export async function keptPort(port: number): Promise<number> {
+  if (await canListen(port)) return port;
+  throw new Error(
+    `port ${port}, which it keeps for its life, is taken by another program; see which with \`ss -ltnp 'sport = :${port}'\` and end that`,
+  );
+}
+
 function canListen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();

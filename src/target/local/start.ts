@@ -8,7 +8,7 @@ import { describe, readSecrets } from './describe.ts';
 import { endUnit, processEnded } from './end.ts';
 import { ask } from './handler.ts';
 import { openOutput } from './logs.ts';
-import { freePort, portAgain, wantedPorts } from './ports.ts';
+import { freePort, keptPort, portAgain, wantedPorts } from './ports.ts';
 import { markOf } from './processes.ts';
 import { groupName, type Host, type Running, type Unit } from './unit.ts';
 import { identityOf } from './user.ts';
@@ -45,7 +45,10 @@ async function prepare(host: Host, unit: Unit): Promise<void> {
     const ports: Record<string, number> = {};
     for (const [place, wanted] of wantedPorts(container, index === 0).entries()) {
       const former = index === 0 && place === 0 ? unit.formerPort : undefined;
-      ports[wanted] = (await portAgain(host.ports, former)) ?? (await freePort(host.ports));
+      const isKept = former !== undefined && host.keptPorts.has(former);
+      ports[wanted] = isKept
+        ? await keptPort(former)
+        : ((await portAgain(host.ports, former)) ?? (await freePort(host.ports)));
     }
     const groups = groupFolders(host.groups, groupName(unit, container.name), container.resources.limits);
     record.containers.push({ name: container.name, ports, groups });

@@ -26,6 +26,8 @@ export interface Host {
   guard(): void;
   /** Every port that a unit of this target was given. */
   ports: Set<number>;
+  /** Of those, what is kept for one unit alone while it has no process. */
+  keptPorts: Set<number>;
   /** Aborted when this operator lets go of its units: what runs goes on running, what was begun is left to the next. */
   closing: AbortSignal;
   /** Makes the record durable. Throws where the disk does not take it. */

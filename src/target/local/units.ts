@@ -122,6 +122,7 @@ export async function openUnits(options: UnitsOptions): Promise<Units> {
     livedMs: options.livedMs,
     guard,
     ports: new Set(),
+    keptPorts: new Set(),
     closing: closing.signal,
     save,
     note(unit) {
@@ -152,7 +153,8 @@ export async function openUnits(options: UnitsOptions): Promise<Units> {
     log,
   };
   const releasePorts = ({ containers }: UnitRecord) => {
-    for (const port of containers.flatMap(({ ports }) => Object.values(ports))) host.ports.delete(port);
+    for (const port of containers.flatMap(({ ports }) => Object.values(ports)))
+      if (!host.keptPorts.has(port)) host.ports.delete(port);
   };
   const keep = (unit: Unit) => {
     const those = units.get(unit.record.resource) ?? new Map<string, Unit>();

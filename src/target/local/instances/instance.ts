@@ -6,6 +6,7 @@ import type { UnitPlace } from '../../hosts/attempts.ts';
 import { StaleEpoch } from '../../ports.ts';
 import { type Host, servedPort, type Unit } from '../unit.ts';
 import type { Units } from '../units.ts';
+import type { Peers } from './peers.ts';
 import type { InstanceRecord } from './record.ts';
 
 export interface Instance {
@@ -39,6 +40,7 @@ export interface Keeper extends Sight {
   changed(instance: Instance): void;
   /** Resolves when `holds` does (true), or after so long (false). Rejects when this operator lets go. */
   until(holds: () => boolean, ms: number): Promise<boolean>;
+  peers: Peers;
   /** Takes it out of what is observed. */
   gone(instance: Instance): void;
 }
@@ -49,7 +51,7 @@ export const unitOf = ({ units }: Sight, { record }: Instance): Unit | undefined
 export const isNode = (record: InstanceRecord): boolean => record.resource.startsWith('Cluster/');
 
 /** `prod-cp-1` of `Cluster/prod`. */
-function isControlPlane({ resource, unit }: InstanceRecord): boolean {
+export function isControlPlane({ resource, unit }: InstanceRecord): boolean {
   return resource.startsWith('Cluster/') && unit.startsWith(`${nameOf(resource)}-cp-`);
 }
 

@@ -39,7 +39,7 @@ export interface InstanceRecord {
   image?: Image;
   /** Of a cluster's node: the version that it is to run. */
   version?: string;
-  /** The main port, which it keeps from one process to the next. */
+  /** The main port, which it keeps from one process to the next; a node has it from the beginning. */
   port?: number;
   /** Its process was seen to listen there: from then on it is ready only when it does. */
   serves: boolean;

@@ -10,6 +10,7 @@ import { giveTo, identityOf, type User } from '../user.ts';
 import { homeFolder, hostFolder } from './folders.ts';
 import type { Instance, Keeper, Sight } from './instance.ts';
 import { isNode, unitOf } from './instance.ts';
+import { peersFile } from './peers.ts';
 import type { InstanceRecord } from './record.ts';
 
 /** Where the protocol keeps what it knows of the instance; as the user that scripts run as. */
@@ -45,7 +46,10 @@ export function scriptVariables(keeper: Sight, instance: Instance, attempt: stri
     SLUICE_RESOURCE: record.resource,
     SLUICE_ROLLOUT: /^\d+$/.test(rolloutOf(attempt)) ? rolloutOf(attempt) : '',
     SLUICE_INSTANCE: record.unit,
-    ...(isNode(record) && { SLUICE_VERSION: record.version ?? '' }),
+    ...(isNode(record) && {
+      SLUICE_VERSION: record.version ?? '',
+      SLUICE_PEERS: peersFile(keeper.root, record.resource),
+    }),
     ...(port !== undefined && { PORT: String(port) }),
   };
 }

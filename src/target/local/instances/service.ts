@@ -87,6 +87,7 @@ export function remove(keeper: Keeper, instance: Instance): void {
       next.removing = true;
       next.out ??= { since: Date.now(), left: false };
     });
+    keeper.peers.write(record.resource);
     keeper.changed(instance);
   }
   leave(keeper, instance);

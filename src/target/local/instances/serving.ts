@@ -3,13 +3,17 @@ import type { Image, Runnable } from '../../../manifest/resource.ts';
 import { stopUnit } from '../end.ts';
 import type { Unit } from '../unit.ts';
 import { INSTANCE_VOLUME } from './folders.ts';
-import { deadlineMs, Failed, type Instance, imageOf, type Keeper, sameImage, unitOf } from './instance.ts';
+import { deadlineMs, Failed, type Instance, imageOf, isNode, type Keeper, sameImage, unitOf } from './instance.ts';
+import { peersFile } from './peers.ts';
 import type { InstanceRecord } from './record.ts';
 
 const GRACE_SECONDS = 30;
 
 /** The instance's own folder is `./instance` in its working directory, and `$SLUICE_MOUNT_INSTANCE`. */
-function runnableOf({ resource, unit, applied, serves }: InstanceRecord, image: Image): Runnable {
+function runnableOf(root: string, record: InstanceRecord, image: Image): Runnable {
+  const { resource, unit, applied, serves } = record;
+  const env = [{ name: 'SLUICE_INSTANCE', value: unit }];
+  if (isNode(record)) env.push({ name: 'SLUICE_PEERS', value: peersFile(root, resource) });
   return {
     resource,
     revision: applied.at(-1) ?? '',
@@ -18,7 +22,7 @@ function runnableOf({ resource, unit, applied, serves }: InstanceRecord, image: 
       spec: {
         containers: [
           {
-            ...{ name: 'main', image: image.name, env: [{ name: 'SLUICE_INSTANCE', value: unit }], envFrom: [] },
+            ...{ name: 'main', image: image.name, env, envFrom: [] },
             ...{ ports: serves ? [{ containerPort: 0 }] : [], resources: {}, logs: [] },
             volumeMounts: [{ name: INSTANCE_VOLUME, mountPath: `/${INSTANCE_VOLUME}` }],
           },
@@ -55,7 +59,7 @@ export async function bringUp(
 }
 
 export function start(keeper: Keeper, { record }: Instance, image: Image, attempt: string, restarts: number): void {
-  const runnable = runnableOf(record, image);
+  const runnable = runnableOf(keeper.root, record, image);
   const { revision } = runnable;
   const version = record.version ?? '';
   const action = { kind: 'start', unit: record.unit, revision, version, attempt, restarts } as const;

@@ -13,13 +13,15 @@ import { type Live, nothingLive } from '../../../plan/live.ts';
 import type { Action } from '../../../rollout/decision.ts';
 import type { UnitDriver } from '../../ports.ts';
 import { stopUnit } from '../end.ts';
+import { freePort } from '../ports.ts';
 import type { Backend } from '../router/config.ts';
 import type { LocalTargetOptions } from '../target.ts';
 import { routerName, servedPort, type Unit } from '../unit.ts';
 import { openUnits, type Units } from '../units.ts';
 import { instancesFolder, memberFolder } from './folders.ts';
-import { type Instance, inOrder, type Keeper, liveInstance } from './instance.ts';
+import { type Instance, inOrder, isNode, type Keeper, liveInstance } from './instance.ts';
 import { drain, watchVersions } from './node.ts';
+import { keepPort, letPort, openPeers } from './peers.ts';
 import { precheckInstances } from './precheck.ts';
 import {
   type InstanceRecord,
@@ -86,6 +88,9 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
       saveInstance(root, next);
       replace(record, next);
     },
+    get peers() {
+      return peers;
+    },
     changed({ record }) {
       routes.publish(record.resource).catch(() => {});
       tell(record.resource);
@@ -93,13 +98,17 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
     until: (holds, ms) => untilHolds(waiting, holds, ms, host.closing),
     gone({ record }) {
       instances.get(record.resource)?.delete(record.unit);
+      letPort(host, record);
       known.delete(routerName(record));
+      peers.write(record.resource);
       routes.publish(record.resource).catch(() => {});
       tell(record.resource);
     },
   };
+  const peers = openPeers(keeper, of);
 
   const keep = (record: InstanceRecord): Instance => {
+    keepPort(host, record);
     const instance: Instance = { record, place: placeOf(keeper, record, options.epoch) };
     const those = instances.get(record.resource) ?? new Map<string, Instance>();
     instances.set(record.resource, those.set(record.unit, instance));
@@ -125,11 +134,17 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
   }
   void watchVersions(keeper, everyOne);
 
-  const create = (resource: ResourceId, action: Extract<Action, { kind: 'create' }>, runnable: InstanceRunnable) => {
+  const create = async (
+    resource: ResourceId,
+    action: Extract<Action, { kind: 'create' }>,
+    runnable: InstanceRunnable,
+  ) => {
+    const record = newRecord(resource, action.unit);
+    if (isNode(record)) record.port = await freePort(host.ports);
     const there = instances.get(resource)?.get(action.unit);
+    if (there !== undefined && record.port !== undefined) host.ports.delete(record.port);
     if (there?.record.attempt?.id === action.attempt) return;
     if (there !== undefined) throw new Error(`${resource} has an instance ${action.unit} already`);
-    const record = newRecord(resource, action.unit);
     record.attempt = begun(action.attempt, running(record, action.revision, runnable));
     record.creating = action.attempt;
     host.guard();

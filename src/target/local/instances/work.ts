@@ -129,6 +129,7 @@ function attemptOf({ record }: Instance): AttemptRecord {
 }
 
 async function run(keeper: Keeper, instance: Instance, work: Work & { kind: 'run' }): Promise<Outcome> {
+  await keeper.peers.named(instance);
   if (work.image !== undefined) await bringUp(keeper, instance, work.image, nextStart(keeper, instance));
   if (work.script === undefined) return { state: 'succeeded', message: '' };
   return inWords('script', await runScript(keeper, instance, work.revision, work.script));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import t, { type Test } from 'tap';
+import { systemClock } from '../../../../src/clock.ts';
 import type { FleetResource, FleetRunnable, FleetSpec } from '../../../../src/manifest/resource.ts';
 import { type Controller, createController } from '../../../../src/operator/controller.ts';
 import { createAnswerer } from '../../../../src/operator/questions.ts';
@@ -27,7 +28,7 @@ async function site(t: Test): Promise<Site> {
   const runnables = new Map<string, FleetRunnable>();
   const runnable = async (revision: string) => runnables.get(revision) ?? runs(revision);
   const controller = createController({
-    now: Date.now,
+    clock: systemClock,
     conditions: () => ({ operatorPaused: false, highestId: 0 }),
     driverOf: () => driver,
     runnable: (_, revision) => runnable(revision),
