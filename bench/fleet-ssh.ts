@@ -7,9 +7,11 @@ import { targetOf } from '../test/e2e/hosts.ts';
 import { clean, commit, operator, type Place, place, type Running, settled } from '../test/e2e/support.ts';
 import { noSshd, startHosts, type TestHosts } from '../test/target/ssh/hosts.ts';
 import { type Figure, median, note, timed } from './harness.ts';
+import { ansibleVersion, playMs } from './support/ansible.ts';
 
 const [HOSTS, BATCHES, SCRIPT_SECONDS] = [50, 5, 1];
 const ROUNDS = 5;
+const ANSIBLE_ROUNDS = 3;
 const IDEAL_FACTOR = 1.2;
 
 const fleet = (round: number, script: string) => `apiVersion: sluice/v1
@@ -73,6 +75,27 @@ async function rounds(hosts: TestHosts): Promise<Round[]> {
   }
 }
 
+/** For whoever wants to compare: it is in the table, and reaches nothing. */
+async function ansible(hosts: TestHosts, ideal: number): Promise<Figure> {
+  const serial = HOSTS / BATCHES;
+  const work = `the same script over the same hosts by ansible-playbook, serial: ${serial}, forks ${serial}, pipelining`;
+  const version = ansibleVersion();
+  if (version === undefined)
+    return { work, reach: 'for comparison', seen: 'ansible-playbook is not installed', held: true };
+  const times: number[] = [];
+  for (let round = 0; round < ANSIBLE_ROUNDS; round++) {
+    times.push(await playMs(hosts, { serial, script: `sleep ${SCRIPT_SECONDS}; echo ${round} >>"$HOME/played"` }));
+    note(`${version}: ${times.at(-1)?.toFixed(0)} ms`);
+  }
+  for (const { name, home } of hosts.hosts) {
+    const ran = readFileSync(join(home, 'played'), 'utf8').trim().split('\n');
+    if (ran.length !== ANSIBLE_ROUNDS) throw new Error(`${name} ran ${ran.length} scripts of ${ANSIBLE_ROUNDS}`);
+  }
+  const took = median(times);
+  const seen = `${(took / ideal).toFixed(2)} × (${(took / 1000).toFixed(2)} s), ${version}`;
+  return { work, reach: 'for comparison', seen, held: true };
+}
+
 export async function bench(): Promise<Figure[]> {
   if (noSshd) throw new Error(noSshd);
   const ends: (() => unknown)[] = [];
@@ -94,6 +117,7 @@ export async function bench(): Promise<Figure[]> {
         seen: `${(took / ideal).toFixed(2)} × (${(took / 1000).toFixed(2)} s)`,
         held: took <= ideal * IDEAL_FACTOR,
       },
+      await ansible(hosts, ideal),
     ];
   } finally {
     for (const end of ends.reverse()) await end();

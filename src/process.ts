@@ -114,7 +114,8 @@ function identity({ uid, gid }: { uid?: number; gid?: number }) {
   return { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
 }
 
-function collector(limit: number) {
+/** Keeps the first `limit` bytes of what comes. */
+export function collector(limit: number) {
   const chunks: Buffer[] = [];
   let size = 0;
   return {

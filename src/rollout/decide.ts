@@ -100,7 +100,9 @@ function goalsNow(resource: Resource, state: State): { goals: Goal[]; hold: bool
   const kind = resource.spec.kind;
   const walking = rollout?.phase === 'Progressing' || (rollout?.phase === 'Paused' && !rollout.turned);
   if (!walking || rollout === undefined) {
-    return { goals: goalsInEffect(kind, settled, [], -1), hold: rollout?.phase === 'Paused' };
+    // Nothing was ever settled: what a rollout left that was superseded, or that nobody remembers, is kept until one goes on.
+    const hold = rollout?.phase === 'Paused' || settled.goals.length === 0;
+    return { goals: goalsInEffect(kind, settled, [], -1), hold };
   }
   const hold = rollout.phase === 'Paused' && rollout.reachedAt === undefined;
   const upTo = hold ? rollout.stage - 1 : rollout.stage;
@@ -110,11 +112,13 @@ function goalsNow(resource: Resource, state: State): { goals: Goal[]; hold: bool
 function closeRolloutGap(resource: Resource, state: State, live: Live, now: Instant): Gap {
   const { goals, hold } = goalsNow(resource, state);
   const retriedAt = state.rollout?.retriedAt;
+  // Scaled to nothing it serves nothing: its traffic goes before its last replica does.
+  const none = resource.spec.kind === 'Workload' && goals.length > 0 && !goals.some(({ kind }) => kind === 'traffic');
   return closeGap(goals, live, {
     name: nameOf(resource),
     now,
     hold,
-    unroute: false,
+    unroute: none && !hold,
     ...(retriedAt === undefined ? {} : { retriedAt }),
   });
 }
@@ -155,17 +159,24 @@ function minReadyWake({ settled, rollout }: State, live: Live, now: Instant): In
 /** Traffic away, then every unit; then nothing of it is left. */
 function decideDeletion(declaration: Declaration, before: State, live: Live, now: Instant): Decision {
   const confirmed = declaration.deletionConfirmed;
-  const state = closeRollout({ ...before, deletion: { commit: declaration.commit, confirmed } }, now);
+  const waiting: State = { ...before, deletion: { commit: declaration.commit, confirmed } };
   const known = before.deletion?.confirmed === confirmed && before.deletion.commit === declaration.commit;
-  const base = { next: state, pushFirst: !known, questions: [], proposeRevert: false };
+  const base = { pushFirst: !known, questions: [], proposeRevert: false };
   if (!confirmed) {
-    return { ...base, actions: [], gone: false, why: `deletion by ${declaration.commit} waits for confirmDeletion` };
+    // Nothing moves, and what dies is started again; the rollout goes on from where it is when the manifest is back.
+    const held = closeGap(waiting.settled.goals, live, { name: '', now, hold: true, unroute: false });
+    const next = countRepairs(waiting, held.actions, now);
+    const wakeAt = held.wakeAt === undefined ? {} : { wakeAt: held.wakeAt };
+    const why = `deletion by ${declaration.commit} waits for confirmDeletion`;
+    return { ...base, next, actions: held.actions, ...wakeAt, gone: false, why };
   }
+  const state = closeRollout(waiting, now);
   const gap = closeGap([], live, { name: '', now, hold: false, unroute: true });
   const left = releaseUnits(state, live);
   const gone = live.complete && live.units.length === 0 && live.traffic === undefined && left.length === 0;
   return {
     ...base,
+    next: state,
     actions: gone ? [{ kind: 'forget' }] : [...gap.actions, ...left],
     gone,
     why: gone ? 'deleted' : 'being deleted',
@@ -177,9 +188,10 @@ function releaseUnits({ rollout }: State, { instances = [] }: Live): Action[] {
   return instances.flatMap((instance): Action[] => {
     if (instance.created) return [{ kind: 'remove', unit: instance.id }];
     const before = recordOf(rollout?.units, instance.id)?.before;
-    if (before === undefined || !before.inService) return [];
+    if (before === undefined) return [];
     const { weight, cordoned } = before;
-    const isBack = instance.service === 'in' && instance.weight === weight && instance.cordoned === cordoned;
+    const isWeightBack = weight === undefined || instance.weight === weight;
+    const isBack = instance.service === 'in' && isWeightBack && instance.cordoned === cordoned;
     return isBack ? [] : [{ kind: 'putBack', unit: instance.id, ...(weight !== undefined && { weight }), cordoned }];
   });
 }

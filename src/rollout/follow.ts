@@ -1,7 +1,7 @@
 /** Follows what is declared: begins rollouts, supersedes, plans anew, takes up how-only commits. */
 import { isInstances } from '../manifest/kinds.ts';
 import type { InstanceResource, Resource, Revision } from '../manifest/resource.ts';
-import type { Instant, Live } from '../plan/live.ts';
+import type { Instant, Live, LiveInstance } from '../plan/live.ts';
 import { type Plan, type Stage, settledRevision } from '../plan/plan.ts';
 import { direction, planRollout, stepsAhead } from '../plan/planner.ts';
 import { rescale, resettle } from '../plan/settle.ts';
@@ -11,8 +11,10 @@ import type { Conditions } from './decide.ts';
 import type { Declaration } from './decision.ts';
 import { finish } from './finish.ts';
 import { replanUnits } from './instances.ts';
-import type { Rollout, State } from './state.ts';
+import type { Rollout, State, UnitRecord } from './state.ts';
 import { active, move } from './transitions.ts';
+import { entriesOf, withRecords } from './unit-list.ts';
+import { underWay } from './units.ts';
 
 interface Followed {
   state: State;
@@ -28,7 +30,7 @@ export function follow(
   now: Instant,
   conditions: Conditions,
 ): Followed {
-  const state = takeUp(before, declaration, resource);
+  const state = takeUp(before, declaration, resource, now);
   const { rollout } = state;
   const changed = state.digest !== resource.digest;
   if (active(rollout)) {
@@ -50,10 +52,20 @@ export function follow(
 }
 
 /** A manifest that is back is not deleted; what was tried in vain is forgotten as soon as something else is declared. */
-function takeUp(before: State, declaration: Declaration, resource: Resource): State {
-  const { deletion: _, attempted, ...kept } = before;
+function takeUp(before: State, declaration: Declaration, resource: Resource, now: Instant): State {
+  const { deletion, attempted, ...known } = before;
+  const kept =
+    deletion !== undefined && active(known.rollout) ? { ...known, rollout: afterWait(known.rollout, now) } : known;
   const state: State = { ...kept, commit: declaration.commit };
   return attempted === resource.revision ? { ...state, attempted } : state;
+}
+
+/** While its deletion waited nothing could come of it: no clock ran. */
+function afterWait({ units, ...rollout }: Rollout, now: Instant): Rollout {
+  const moving = units && entriesOf(units).filter(([, record]) => underWay(record));
+  const since = moving?.map(([id, record]): [string, UnitRecord] => [id, { ...record, since: now }]);
+  const progress = { ...rollout.progress, at: now };
+  return { ...rollout, progress, ...(units && { units: withRecords(units, since ?? []) }) };
 }
 
 /** A rollout that has turned goes to what is settled: declaring that is what it does already. */
@@ -80,6 +92,12 @@ function supersede(
   return { state: begin(closed, resource, declaration, now, conditions, rollout.plan.to), pushFirst: false };
 }
 
+/** Of units that remember more than a repository that was made anew: an attempt's id must never come again. */
+function lastRollout({ attempt, drain }: LiveInstance): number {
+  const ids = [attempt, drain].map((last) => Number(last?.id.split('.').at(-2)));
+  return Math.max(0, ...ids.filter(Number.isSafeInteger));
+}
+
 function begin(
   state: State,
   resource: Resource,
@@ -90,7 +108,7 @@ function begin(
   live?: Live,
 ): State {
   const highest = Math.max(conditions.highestId, state.rollout?.id ?? 0, ...state.history.map((entry) => entry.id));
-  const id = highest + 1;
+  const id = 1 + (live?.instances ?? []).reduce((most, instance) => Math.max(most, lastRollout(instance)), highest);
   const cause = direction(state.settled, resource.revision, towards);
   const rollout: Rollout = {
     id,

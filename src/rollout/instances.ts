@@ -7,7 +7,7 @@ import type { Action, Question } from './decision.ts';
 import type { Rollout, UnitRecord, Units } from './state.ts';
 import { tallyOf } from './tally.ts';
 import { earliest } from './times.ts';
-import { entriesOf, recordOf, unitList, withRecords } from './unit-list.ts';
+import { entriesOf, placeOf, recordOf, unitList, withRecords } from './unit-list.ts';
 import { again, atEnd, freshRecord, moveUnit, stepUnit } from './units.ts';
 
 /** Every unit of the plan as it is before anything is done to it. */
@@ -38,13 +38,15 @@ export function advance(
   if (moving.length === 0 || units === undefined) return result;
   const changed: [string, UnitRecord][] = [];
   const wakes: (Instant | undefined)[] = [];
-  const instances = instancesById(live);
   for (const id of moving) {
     const found = recordOf(units, id);
     const change = changeOf(rollout, id);
     if (found === undefined || change === undefined) continue;
     const record = found.state === 'Pending' ? moveUnit(found, 'TakingOut', now) : found;
-    const step = stepUnit({ id, spec, rollout: rollout.id, change, instance: instances.get(id), now }, record);
+    const step = stepUnit(
+      { id, spec, rollout: rollout.id, change, instance: instanceOf(live, units, id), now },
+      record,
+    );
     changed.push([id, step.record]);
     if (step.action !== undefined && live.complete) result.actions.push(step.action);
     if (step.question !== undefined) result.questions.push(step.question);
@@ -81,10 +83,13 @@ function changeOf({ plan, stage }: Rollout, id: string): UnitChange | undefined 
 
 const byId = new WeakMap<Live, Map<string, LiveInstance>>();
 
-function instancesById(live: Live): Map<string, LiveInstance> {
+/** Most often they stand in the order in which they were frozen: then only those are looked at that move. */
+function instanceOf(live: Live, units: Units, id: string): LiveInstance | undefined {
+  const there = live.instances?.[placeOf(units, id) ?? -1];
+  if (there?.id === id) return there;
   const known = byId.get(live) ?? new Map((live.instances ?? []).map((instance) => [instance.id, instance]));
   byId.set(live, known);
-  return known;
+  return known.get(id);
 }
 
 export const unitsOf = (rollout: Rollout): [string, UnitRecord][] => entriesOf(rollout.units);
@@ -143,8 +148,7 @@ export function putBackLeft(rollout: Rollout, live: Live, now: Instant): Rollout
   for (const instance of live.instances ?? []) {
     const record = recordOf(rollout.units, instance.id);
     if (record?.state !== 'Failed' && record?.state !== 'Unknown') continue;
-    const isBack =
-      !record.before.inService || (instance.service === 'in' && instance.cordoned === record.before.cordoned);
+    const isBack = instance.service === 'in' && instance.cordoned === record.before.cordoned;
     if (isBack || !instance.ready || record.as !== undefined) continue;
     changed.push([instance.id, { ...moveUnit(record, 'PuttingBack', now, record.message), as: 'Failed' }]);
   }

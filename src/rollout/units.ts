@@ -6,7 +6,7 @@ import type { Action, Question } from './decision.ts';
 import type { UnitRecord, UnitState } from './state.ts';
 
 /** Legal states of a unit: a retry begins again at `Pending`. */
-const UNIT_TRANSITIONS: Record<UnitState, readonly UnitState[]> = {
+export const UNIT_TRANSITIONS: Record<UnitState, readonly UnitState[]> = {
   Pending: ['TakingOut', 'Skipped', 'Canceled'],
   TakingOut: ['Updating', 'Failed', 'PuttingBack'],
   Updating: ['Verifying', 'Failed', 'Unknown'],
@@ -25,8 +25,10 @@ export const done = ({ state }: UnitRecord): boolean => state === 'Succeeded' ||
 /** Nothing more happens to it by itself. */
 export const atEnd = (record: UnitRecord): boolean => !underWay(record) && record.state !== 'Pending';
 
+/** What an earlier rollout left out of service goes back in: what it had stands beside it, not in what is seen of it now. */
 export function freshRecord({ service, weight, cordoned }: LiveInstance, now: Instant): UnitRecord {
-  const before = { inService: service === 'in', ...(weight !== undefined && { weight }), cordoned };
+  const inService = service === 'in';
+  const before = { inService, ...(inService && weight !== undefined && { weight }), cordoned: inService && cordoned };
   return { state: 'Pending', since: now, message: '', tries: 1, before, checks: { failures: 0, passed: false } };
 }
 
@@ -135,11 +137,10 @@ function verifying(context: UnitContext, record: UnitRecord): UnitStep {
 }
 
 function puttingBack({ id, instance, now }: UnitContext, record: UnitRecord): UnitStep {
-  const { inService, weight, cordoned } = record.before;
+  const { weight, cordoned } = record.before;
   const back =
-    instance !== undefined &&
-    (!inService || instance.service === 'in') &&
-    instance.weight === weight &&
+    instance?.service === 'in' &&
+    (weight === undefined || instance.weight === weight) &&
     instance.cordoned === cordoned;
   if (back) return { record: moveUnit(record, record.as ?? 'Succeeded', now, record.message) };
   return { record, action: { kind: 'putBack', unit: id, ...(weight !== undefined && { weight }), cordoned } };

@@ -63,11 +63,18 @@ export interface SecretSource {
   read(name: string): Promise<Record<string, Buffer> | undefined>;
 }
 
+/** A later operator has taken over; or one of another repository, or of this one before it was made anew. */
 export class StaleEpoch extends Error {
   readonly code = 'stale-epoch';
-  constructor(mine: number, highest: number) {
+  readonly highest: number;
+  /** `where` names the place that remembers `highest`. */
+  constructor(mine: number, highest: number, where = 'the target') {
+    const least = Math.floor(highest) + 1;
     super(
-      `this operator holds epoch ${mine}, but the target has seen epoch ${highest}: a later operator has taken over`,
+      `this operator holds epoch ${mine}, but ${where} has seen epoch ${highest}: a later operator has taken over. ` +
+        `If there is none, because the repository or its refs/sluice/lease was made anew, make sure that no operator of ` +
+        `another repository has the target, then start this one with --epoch ${least}`,
     );
+    this.highest = highest;
   }
 }

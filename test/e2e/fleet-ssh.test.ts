@@ -1,11 +1,11 @@
 /** A fleet of real hosts behind a real HAProxy, from commits to servers that scripts restart, and back. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { openHaproxyRuntime, openUnixSocket } from '../../src/target/haproxy/runtime.ts';
 import { freePort } from '../support/git-servers.ts';
 import { type Haproxy, noHaproxy, startHaproxy } from '../target/haproxy/haproxy.ts';
-import { noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';
+import { killSession, noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';
 import { killServer, marksOf, onHost, targetOf } from './hosts.ts';
 import {
   clean,
@@ -21,6 +21,7 @@ import {
   settled,
   sluice,
   status,
+  statusOf,
   until,
 } from './support.ts';
 
@@ -218,3 +219,93 @@ const unitsOf = ({ rollout }: Status): Record<string, { state: string; message: 
   );
   return Object.fromEntries(units.map((unit) => [unit.name, unit]));
 };
+
+test('a check of a fleet asks its hosts and its load balancer, and changes nothing', real, async (t) => {
+  const hosts = await startHosts(t, { names: ['web-1', 'web-2'], labels: () => ({ role: 'web' }) });
+  const server = { port: await freePort(), weight: 7 };
+  const haproxy = await startHaproxy({
+    backends: { web: { 'web-1': server, 'web-2': server }, api: { 'web-1': server } },
+  });
+  t.teardown(() => haproxy.close());
+  const through = (backend: string) => targetOf(hosts, { socket: haproxy.socket, backends: [backend] });
+  const at = await place({ 'hosts.yaml': through('web'), 'web.yaml': fleetOf('web', '{run: echo ran >>marks}') });
+  t.teardown(() => clean(at));
+  const check = () => sluice(at, 'check', 'Fleet/web');
+  const fine = await check();
+  t.equal(fine.code, 0, fine.output);
+  t.match(fine.output, /load balancer.*it answers, and has all of them as servers/);
+  t.match(fine.output, /hosts.*all 2 answer/);
+  commit(at, { 'hosts.yaml': through('api') }, 'a backend that lacks one');
+  const lacking = await check();
+  t.equal(lacking.code, 1);
+  t.match(lacking.output, /it has no server of the name web-2/);
+  await haproxy.close();
+  const gone = await check();
+  t.equal(gone.code, 1);
+  t.match(gone.output, /load balancer.*does not answer/);
+  for (const { home } of hosts.hosts) t.strictSame(readdirSync(home), [], 'nothing is left on a host');
+});
+
+test(
+  'a host that loses what ran a script leaves the rollout paused, and the script is not run again',
+  real,
+  async (t) => {
+    const hosts = await startHosts(t, { names: ['web-1'], labels: () => ({ role: 'web' }) });
+    const [host] = hosts.hosts;
+    const script = "{run: 'echo $$ >>marks; exec sleep 600'}";
+    const at = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': fleetOf('web', script) });
+    const running = operator(at);
+    t.teardown(() => clean(at, running));
+    await until('the script runs', () => marksOf(hosts).length > 0, 60);
+    await host?.stop();
+    killSession(Number(marksOf(hosts)[0]));
+    await host?.start();
+    const unknown = await paused(at, 'Fleet/web', 1, 'Unknown');
+    t.match(unitsOf(unknown)['web-1'], { state: 'Unknown', message: /gone and left no outcome/ });
+    t.equal((await sluice(at, 'continue', 'Fleet/web')).code, 0);
+    await statusOf(
+      at,
+      'Fleet/web',
+      'still waits',
+      ({ operations, rollout }) => operations && rollout.reason === 'Unknown',
+    );
+    t.equal(marksOf(hosts).length, 1, 'it ran once');
+  },
+);
+
+test('hosts refuse a repository that was made anew, and say how it gets them back', real, async (t) => {
+  const hosts = await startHosts(t, { names: ['web-1'], labels: () => ({ role: 'web' }) });
+  const script = (said: string) => fleetOf('web', `{run: 'echo ${said} in rollout $SLUICE_ROLLOUT >>marks'}`);
+  const old = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': script('old') });
+  const first = operator(old);
+  t.teardown(() => clean(old, first));
+  await settled(old, 'Fleet/web', 1, 60);
+  first.process.kill('SIGTERM');
+  await first.exit;
+  const second = operator(old);
+  t.teardown(() => clean(old, second));
+  commit(old, { 'web.yaml': script('older') }, 'with epoch 2');
+  await settled(old, 'Fleet/web', 2, 60);
+
+  const anew = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': script('anew') });
+  const refused = operator(anew);
+  t.teardown(() => clean(anew, refused));
+  t.equal(await refused.exit, 1);
+  t.match(refused.output(), /epoch 1, but host web-1 of target hosts has seen epoch 2.*start this one with --epoch 3/);
+  t.strictSame(marksOf(hosts), ['old in rollout 1', 'older in rollout 2'], 'nothing was done');
+  t.equal(second.process.exitCode, null, 'who has them goes on');
+  second.process.kill('SIGTERM');
+  await second.exit;
+
+  const told = operator(anew, '--epoch', '3');
+  t.teardown(() => clean(anew, told));
+  await statusOf(anew, 'Fleet/web', 'succeeds', ({ rollout }) => rollout?.phase === 'Succeeded', 60);
+  t.strictSame(marksOf(hosts), ['anew in rollout 3', 'old in rollout 1', 'older in rollout 2']);
+  t.match(git(anew.repo, 'log', '-1', '--format=%s', 'refs/sluice/lease'), 'epoch 3');
+});
+
+const fleetOf = (name: string, script: string) => `apiVersion: sluice/v1
+kind: Fleet
+metadata: {name: ${name}}
+spec: {target: hosts, selector: {role: web}, script: ${script}}
+`;

@@ -59,6 +59,25 @@ t.test('only instances in service are taken; the others stay as they are', async
   t.strictSame(w.machines[1]?.applied, ['r1']);
 });
 
+t.test(
+  'what a rollout left out of service goes back in with the next, with the weight that it had at first',
+  async (t) => {
+    const w = settled(2, { batches: 1 });
+    const [first] = w.machines;
+    w.fails.add('web-1 r2');
+    commit(w, fleet('r2', { batches: 1 }), 'c2');
+    run(w, phase('2 Paused Failure'));
+    Object.assign(first ?? {}, { ready: false });
+    t.equal(operate(w, 'cancel').outcome, 'applied');
+    run(w, phase('2 Canceled'));
+    t.match(first, { service: 'out', weight: 0 }, 'its host does not answer when it ends');
+    Object.assign(first ?? {}, { ready: true });
+    commit(w, fleet('r3', { batches: 1 }), 'c3');
+    run(w, phase('3 Succeeded'));
+    t.match(first, { service: 'in', weight: 10, applied: ['r1', 'r2', 'r3'] });
+  },
+);
+
 t.test('pauses after the first or after every batch wait for a continue', async (t) => {
   const w = settled(4, { batches: 4, pause: 'firstBatch' });
   commit(w, fleet('r2', { batches: 4, pause: 'firstBatch' }), 'c2');
@@ -396,4 +415,35 @@ t.test('a deleted fleet lets its hosts go as they are, back in service', async (
   settleNow(w);
   t.ok(w.machines.every(({ service, weight }) => service === 'in' && weight !== 0));
   t.ok(w.last?.gone);
+});
+
+t.test('an id that a marker beside a unit knows is not used again, though nothing else remembers it', async (t) => {
+  const attempt = { id: 'web-1.7.2', state: 'succeeded' as const, message: '' };
+  const w = fleetWorld(fleet('r2'), [machine('web-1', { applied: ['r1'], attempt }), machine('web-2')]);
+  run(w, phase('8 Succeeded'));
+  t.strictSame(
+    w.acts.filter((act) => act.startsWith('run')),
+    ['run web-1 r2', 'run web-2 r2'],
+  );
+});
+
+t.test('a unit that is under way while a deletion waits goes on when the manifest is back', async (t) => {
+  const w = settled(2);
+  commit(w, fleet('r2'), 'c2');
+  run(w, () => states(w)['web-1'] === 'Updating');
+  w.deletionConfirmed = false;
+  commit(w, undefined, 'c3');
+  settleNow(w);
+  w.now += 3_600_000;
+  settleNow(w);
+  t.match(w.state?.rollout, { phase: 'Progressing' });
+  commit(w, fleet('r2'), 'c4');
+  run(w, phase('2 Succeeded'));
+  t.strictSame(
+    w.machines.map(({ service, weight }) => [service, weight]),
+    [
+      ['in', 10],
+      ['in', 20],
+    ],
+  );
 });

@@ -17,6 +17,8 @@ import { entriesOf } from '../../src/rollout/unit-list.ts';
 
 interface Machine extends LiveInstance {
   endsAt?: Instant;
+  /** What it had before it was first taken out, as it is kept beside a unit. */
+  kept?: number;
 }
 
 export interface FleetWorld {
@@ -26,6 +28,7 @@ export interface FleetWorld {
   durable: State | undefined;
   declared: FleetResource | ClusterResource | undefined;
   commit: string;
+  deletionConfirmed: boolean;
   machines: Machine[];
   suspended: ScalingProcess[];
   /** `unit revision` whose script fails; whose outcome is lost; machines whose checks fail. */
@@ -46,7 +49,15 @@ export function fleetWorld(declared: FleetResource | ClusterResource, machines: 
     now: Date.UTC(2026, 0, 5, 12),
     state: undefined,
     durable: undefined,
-    ...{ declared, commit: 'c1', machines, suspended: [], fails: new Set<string>(), loses: new Set<string>() },
+    ...{
+      declared,
+      commit: 'c1',
+      deletionConfirmed: true,
+      machines,
+      suspended: [],
+      fails: new Set<string>(),
+      loses: new Set<string>(),
+    },
     unwell: new Set(),
     prechecks: [{ name: 'target', result: 'pass', message: 'answers', remedy: '' }],
     ...{ acts: [], phases: [], mostOut: 0, last: undefined },
@@ -107,7 +118,7 @@ const named = <I>(id: I, revision: string, spec: unknown) => ({
 export function settleNow(w: FleetWorld): void {
   for (let round = 0; round < 1000; round++) {
     age(w);
-    const declaration = { commit: w.commit, deletionConfirmed: true };
+    const declaration = { commit: w.commit, deletionConfirmed: w.deletionConfirmed };
     const decision = decide(
       w.declared ? { ...declaration, resource: w.declared } : declaration,
       w.state,
@@ -177,7 +188,7 @@ export const states = (w: FleetWorld): Record<string, UnitState> =>
 
 const look = (w: FleetWorld): Live => ({
   ...{ observedAt: w.now, complete: true, units: [] },
-  instances: w.machines.map(({ endsAt: _, ...instance }) => structuredClone(instance)),
+  instances: w.machines.map(({ endsAt: _, kept: _kept, ...instance }) => structuredClone(instance)),
   suspended: [...w.suspended],
 });
 
@@ -216,13 +227,16 @@ function act(w: FleetWorld, action: Action): void {
     it.ready = true;
     w.acts.push(`heal ${it.id}`);
   } else if (action.kind === 'takeOut') {
+    if (it.weight !== undefined) it.kept ??= it.weight;
     Object.assign(it, { service: 'out', weight: it.weight === undefined ? undefined : 0 });
     if (action.cordon)
       Object.assign(it, { cordoned: true, drain: { id: action.attempt, state: 'succeeded', message: '' } });
     w.acts.push(`takeOut ${it.id}`);
   } else if (action.kind === 'putBack') {
     Object.assign(it, { service: 'in', cordoned: action.cordoned });
-    if (action.weight !== undefined) it.weight = action.weight;
+    const weight = action.weight ?? it.kept;
+    if (weight !== undefined) it.weight = weight;
+    delete it.kept;
     w.acts.push(
       `putBack ${it.id}${action.weight === undefined ? '' : ` ${action.weight}`}${action.cordoned ? ' cordoned' : ''}`,
     );

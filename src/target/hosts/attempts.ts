@@ -5,7 +5,7 @@
 import type { Interpreter, Revision } from '../../manifest/resource.ts';
 import type { UnitChange } from '../../plan/plan.ts';
 import { StaleEpoch } from '../ports.ts';
-import { BEGIN, LOGS, LOOK, PUT_BACK, RUNNER, TAKE_OUT } from './scripts.ts';
+import { BEGIN, LOGS, LOOK, PUT_BACK, TAKE_OUT } from './scripts.ts';
 import { quote, type Shell, type ShellResult } from './shell.ts';
 import { type AttemptKind, readView, type UnitView } from './view.ts';
 
@@ -36,6 +36,8 @@ export interface Attempt {
   env: Record<string, string>;
   /** Absent: the user's home. */
   cwd?: string;
+  /** Takes the unit out of service with it: where nothing sends requests to it, that is only to be marked. */
+  out?: boolean;
   task: ScriptTask | UndoTask | CommandTask;
 }
 /** Pushes `revision` and runs its script, once what undoes it is stored. Without a script, it is only pushed. */
@@ -111,9 +113,9 @@ function failure({ code, stdout, stderr }: ShellResult): string {
 
 const NOTHING = { interpreter: 'sh', run: '', rollback: undefined } as const;
 
-function beginArguments({ kind, attempt, timeoutSeconds, env, cwd = '', task }: Attempt): string[] {
+function beginArguments({ kind, attempt, timeoutSeconds, env, cwd = '', out = false, task }: Attempt): string[] {
   const head = [kind, named(attempt), String(Math.max(1, Math.ceil(timeoutSeconds)))];
-  const tail = [RUNNER, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
+  const tail = [out ? attempt : '', ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
   if ('undo' in task) {
     const steps = task.undo.map((revision) => `undo ${named(revision)}`).join('\n');
     return [...head, 'sh', cwd, steps, '', '', '', '0', ...tail];

@@ -4,19 +4,22 @@
  *     epoch                        the highest epoch that acted here
  *     lock                         held by whoever changes something here
  *     applied                      revisions, oldest first, one a line
- *     undo/<revision>/how          interpreter and timeout of what undoes it
- *                    /script.sh    absent: nothing does
+ *     undo/<revision>/script       what undoes it, below a line of its interpreter and timeout
+ *                    /none         nothing does
  *     service                      while it is out of service: the attempt, and since when
  *     weights                      what it had at its load balancer before it was first taken out
  *     cordoned                     while it is cordoned: the attempt that did it
- *     last-<kind>                  the attempt of this kind that was begun last
+ *     last-<kind>                  the attempt of this kind that was begun last: its id, boot and time, timeout, interpreter
  *     attempts/<kind>-<attempt>/   begun, steps, script: there at once, by one rename
  *                              /claim     made by the one process that may run it
+ *                              /applied   revisions as they are from when it runs
  *                              /process   that process, by id and start time
  *                              /alive     held open by it until its end: who reads it waits for that
  *                              /output, output.end    the first and the last of what it printed
  *                              /outcome   there once it has ended
  */
+
+import { quote } from './shell.ts';
 
 /** Of each script: where the unit is, and what is known of this moment. */
 const COMMON = `
@@ -35,12 +38,11 @@ started() {
 const SURVEY = `
 survey() {
   id= status= code=- took=0 limit=0 timed=-
-  { read -r id <"$unit/last-$1"; } 2>/dev/null || return 0
+  { read -r id aboot aup limit _ <"$unit/last-$1"; } 2>/dev/null || return 0
   own=$unit/attempts/$1-$id
-  { read -r aboot aup limit _ <"$own/begun"; } 2>/dev/null || { id=; return 0; }
-  took=$((up - aup))
+  took=$((up - \${aup:-0}))
   if [ -f "$own/outcome" ]; then status=ended
-  elif [ ! -d "$own/claim" ]; then
+  elif [ ! -f "$own/claim" ]; then
     status=unclaimed
     if [ "$aboot" = "$boot" ] && [ "$took" -ge 0 ] && [ "$took" -lt 10 ]; then status=running; fi
   elif [ "$aboot" != "$boot" ]; then status=rebooted
@@ -71,7 +73,7 @@ show() {
     echo
   fi
   printf undo
-  for text in "$unit"/undo/*/script.*; do
+  for text in "$unit"/undo/*/script; do
     if [ -f "$text" ]; then text=\${text%/*}; printf ' %s' "\${text##*/}"; fi
   done
   echo
@@ -160,7 +162,6 @@ echo end
 
 /** Alone here from now on, and only if no later operator has been here. `write` and `settle` leave a whole file or none. */
 const ENTER = `
-mask=$(umask)
 umask 077
 [ -d "$unit/attempts" ] && [ -d "$unit/undo" ] || mkdir -p "$unit/attempts" "$unit/undo" || exit 1
 exec 9>"$unit/lock"
@@ -212,80 +213,34 @@ show
 echo end
 `;
 
-/**
- * Arguments: folder, boot id file, epoch, kind, attempt, timeout in seconds, interpreter, working directory, steps one a
- * line, script, revision whose undo is to be stored or empty, that undo, 1 where there is one, RUNNER, and NAME=value ...
- */
-export const BEGIN = `
-unit=$1 bootfile=$2 epoch=$3 kind=$4 id=$5 limit=$6 interpreter=$7 cwd=$8 steps=$9
-script=\${10} revision=\${11} undo=\${12} undoable=\${13} runner=\${14}
-shift 14
-${COMMON}${SURVEY}${SHOW}${ENTER}
-want=$kind asked=$id wanted=$limit
-for kind in update drain undrain; do
-  survey "$kind"
-  if [ "$status" = running ] && [ "$kind-$id" != "$want-$asked" ]; then printf 'busy %s %s\\n' "$kind" "$id"; show; echo end; exit 0; fi
-done
-kind=$want id=$asked limit=$wanted
-name=$kind-$id
-own=$unit/attempts/$name
-ending() { case $1 in powershell) ext=ps1 ;; bat) ext=bat ;; *) ext=sh ;; esac; }
-if [ ! -d "$own/claim" ]; then
-  # What was not claimed has run nothing, and may not have come through whole: it is made anew.
-  cd "$unit" || exit 1
-  ending "$interpreter"
-  files="attempts/.new/script.$ext attempts/.new/runner attempts/.new/steps attempts/.new/begun attempts/.new"
-  if [ -n "$revision" ] && [ ! -d "undo/$revision" ]; then
-    [ ! -e undo/.new ] || rm -rf undo/.new
-    mkdir undo/.new && printf '%s %s\\n' "$interpreter" "$limit" >undo/.new/how || exit 1
-    files="$files undo/.new/how undo/.new"
-    if [ "$undoable" = 1 ]; then printf %s "$undo" >"undo/.new/script.$ext" || exit 1; files="$files undo/.new/script.$ext"; fi
-  else revision=
-  fi
-  case $steps in undo*)
-    limit=$(printf '%s\\n' "$steps" | { sum=0; while read -r _ r; do one=0; { read -r _ one <"undo/$r/how"; } 2>/dev/null; sum=$((sum + one)); done; echo "$sum"; }) ;;
-  esac
-  [ ! -e attempts/.new ] && [ ! -e attempts/.old ] || rm -rf attempts/.new attempts/.old
-  mkdir attempts/.new && printf %s "$script" >"attempts/.new/script.$ext" && printf %s "$runner" >attempts/.new/runner &&
-    printf '%s\\n' "$steps" >attempts/.new/steps &&
-    printf '%s %s %s %s\\n' "$boot" "$up" "$limit" "$interpreter" >attempts/.new/begun || exit 1
-  write "last-$kind" "$id"
-  for one in $written; do files="$files $one.new"; done
-  keep $files
-  put
-  if [ -n "$revision" ]; then mv undo/.new "undo/$revision" || exit 1; fi
-  if [ -d "$own" ]; then mv "$own" attempts/.old || exit 1; fi
-  mv attempts/.new "$own" || exit 1
-  keep undo attempts .
-  # Ends when the runner closes 3: what must be recorded before its first script is, or it is gone.
-  : "$(setsid sh "$own/runner" "$unit" "$own" "$cwd" "$mask" "$@" </dev/null 3>&1 >/dev/null 2>&1 9>&- &)"
-  set -- attempts/*
-  if [ $# -gt 10 ]; then
-    for old in $(ls -t attempts | tail -n +11); do
-      used=
-      for one in update drain undrain; do
-        { read -r text <"last-$one"; } 2>/dev/null || text=
-        [ "$old" != "$one-$text" ] || used=1
-      done
-      [ -n "$used" ] || rm -rf "attempts/$old"
-    done
-  fi
-else
-  write "last-$kind" "$id"
-  settle
-fi
-now
-show
-echo end
+/** `top`, of `all` the `count` revisions that are applied. */
+const TOP = `
+top() {
+  top= all= count=0
+  [ ! -f "$unit/applied" ] || while read -r one; do top=$one all="$all $one" count=$((count + 1)); done <"$unit/applied"
+}
 `;
 
-/** Runs the steps of one attempt, once: whoever makes the folder `claim` is the one. A connection that drops is nothing to it. */
-export const RUNNER = `
+/** Waits until all that was printed lies in files; not for what has left something running that holds its output open. */
+const FLUSHED = `
+flushed() {
+  tries=0
+  while [ ! -f "$own/flushed" ] && [ "$tries" -lt 50 ]; do
+    sleep 0.02 2>/dev/null || { sleep 1; tries=49; }
+    tries=$((tries + 1))
+  done
+}
+`;
+
+/** Runs the steps of one attempt, once: whoever makes the file `claim` is the one. A connection that drops is nothing to it. */
+const RUNNER = `
 unit=$1 own=$2 cwd=$3 mask=$4
 shift 4
 umask 077
 ${COMMON}
-mkdir "$own/claim" 2>/dev/null || exit 0
+set -C
+{ true >"$own/claim"; } 2>/dev/null || exit 0
+set +C
 now
 from=$up
 mkfifo "$own/alive" "$own/pipe" || exit 1
@@ -322,48 +277,40 @@ execute() {
   now
   case $code in 124 | 137) [ $((up - began)) -lt $((seconds - 1)) ] || timed=$seconds ;; esac
 }
-top() {
-  top=
-  [ ! -f "$unit/applied" ] || while read -r one; do top=$one; done <"$unit/applied"
+${TOP}
+# That it is begun and claimed has to be durable before anything is run.
+begun() { keep "$own" "$unit/attempts" "$unit/undo" "$unit"; }
+push() { { [ ! -f "$own/applied" ] || mv "$own/applied" "$unit/applied"; } && begun; }
+pop() {
+  sed '$d' "$unit/applied" >"$unit/applied.new" && keep "$unit/applied.new" && mv "$unit/applied.new" "$unit/applied" &&
+    keep "$unit" && rm -rf "$unit/undo/$1"
 }
-# With the claim, which has to be durable before anything is run.
-replace() { keep "$unit/applied.new" "$own" && mv "$unit/applied.new" "$unit/applied" && keep "$unit"; }
-push() {
-  top
-  if [ "$top" = "$1" ]; then keep "$own"; return 0; fi
-  { [ ! -f "$unit/applied" ] || tail -n 99 "$unit/applied"; printf '%s\\n' "$1"; } >"$unit/applied.new" && replace
-}
-pop() { sed '$d' "$unit/applied" >"$unit/applied.new" && replace && rm -rf "$unit/undo/$1"; }
 add() { note="$note\${note:+; }$1"; }
+${FLUSHED}
 code=0 note= timed=-
 while read -r verb revision; do
   case $verb in
     run)
-      if push "$revision"; then ending "$interpreter"; execute "$own/script.$ext" "$interpreter" "$limit" "$@"
+      if push; then ending "$interpreter"; execute "$own/script.$ext" "$interpreter" "$limit" "$@" "SLUICE_REVISION=$revision"
       else code=74; add 'nothing was run: it could not be recorded'; fi ;;
-    command) keep "$own"; execute "$own/script.sh" sh "$limit" "$@" ;;
+    command) begun; execute "$own/script.sh" sh "$limit" "$@" ;;
     undo)
       top
       if [ "$top" != "$revision" ]; then add "revision $revision is not on top, so nothing was undone for it"; continue; fi
-      how=sh seconds=600
-      { read -r how seconds <"$unit/undo/$revision/how"; } 2>/dev/null
-      ending "$how"
-      if [ -f "$unit/undo/$revision/script.$ext" ]; then
-        keep "$own"
-        execute "$unit/undo/$revision/script.$ext" "$how" "$seconds" "$@"
+      if [ -f "$unit/undo/$revision/script" ]; then
+        {
+          read -r how seconds && ending "$how" && cat >"$own/undo-$revision.$ext" && begun
+        } <"$unit/undo/$revision/script" || { code=74 ; add 'nothing was run: it could not be recorded'; break; }
+        execute "$own/undo-$revision.$ext" "$how" "$seconds" "$@" "SLUICE_REVISION=$revision"
       else add "revision $revision has no rollback script here, so nothing was run for it"; fi
       if [ "$code" = 0 ]; then pop "$revision" || { code=74; add 'what was undone could not be recorded'; }; fi ;;
   esac
   [ "$code" = 0 ] || break
 done <"$own/steps"
 exec 8>&-
-tries=0
-while [ ! -f "$own/flushed" ] && [ "$tries" -lt 50 ]; do
-  sleep 0.02 2>/dev/null || { sleep 1; tries=49; }
-  tries=$((tries + 1))
-done
 said=
 if [ "$code" != 0 ]; then
+  flushed
   for file in "$own/output.end" "$own/output"; do
     [ -n "$said" ] || said=$(tail -c 2000 "$file" 2>/dev/null | tr -d '\\000-\\010\\013-\\037\\177' | sed '/^[[:space:]]*$/d' | tail -n 1)
   done
@@ -372,16 +319,105 @@ now
 printf '%s %s %s\\n%s\\n%s\\n' "$code" "$((up - from))" "$timed" "$said" "$note" >"$own/outcome.new"
 keep "$own/outcome.new"
 mv "$own/outcome.new" "$own/outcome"
+exec 7>&-
 rm -f "$own/alive" "$own/pipe"
+`;
+
+/**
+ * Arguments: folder, boot id file, epoch, kind, attempt, timeout in seconds, interpreter, working directory, steps one a
+ * line, script, revision whose undo is to be stored or empty, that undo, 1 where there is one, the attempt that takes it
+ * out of service with this or empty, and NAME=value ...
+ */
+export const BEGIN = `
+unit=$1 bootfile=$2 epoch=$3 kind=$4 id=$5 limit=$6 interpreter=$7 cwd=$8 steps=$9
+script=\${10} revision=\${11} undo=\${12} undoable=\${13} out=\${14} runner=${quote(RUNNER)}
+shift 14
+mask=$(umask)
+${COMMON}${SURVEY}${SHOW}${ENTER}${TOP}
+want=$kind asked=$id wanted=$limit
+for kind in update drain undrain; do
+  survey "$kind"
+  if [ "$status" = running ] && [ "$kind-$id" != "$want-$asked" ]; then printf 'busy %s %s\\n' "$kind" "$id"; show; echo end; exit 0; fi
+done
+kind=$want id=$asked limit=$wanted
+name=$kind-$id
+own=$unit/attempts/$name
+ending() { case $1 in powershell) ext=ps1 ;; bat) ext=bat ;; *) ext=sh ;; esac; }
+if [ ! -f "$own/claim" ]; then
+  # What was not claimed has run nothing, and may not have come through whole: it is made anew.
+  cd "$unit" || exit 1
+  ending "$interpreter"
+  # Only what matters after the machine failed has to be durable: what was claimed by then is not run any more.
+  files= made=attempts/.new
+  if [ -n "$revision" ] && [ ! -d "undo/$revision" ]; then made="$made undo/.new"; else revision=; fi
+  [ ! -e attempts/.new ] && [ ! -e attempts/.old ] && [ ! -e undo/.new ] || rm -rf attempts/.new attempts/.old undo/.new
+  mkdir $made || exit 1
+  if [ -n "$revision" ]; then
+    if [ "$undoable" = 1 ]; then file=undo/.new/script; else file=undo/.new/none; fi
+    printf '%s %s\\n%s' "$interpreter" "$limit" "$undo" >"$file" || exit 1
+    files="$file undo/.new"
+  fi
+  case $steps in
+    run*)
+      top
+      if [ "$top" != "\${steps#run }" ]; then
+        [ "$count" -lt 100 ] || all=\${all#* * }
+        printf '%s\\n' $all "\${steps#run }" >attempts/.new/applied || exit 1
+        files="$files attempts/.new/applied"
+      fi ;;
+    undo*)
+      limit=$(printf '%s\\n' "$steps" | { sum=0; while read -r _ r; do one=0; { read -r _ one <"undo/$r/script"; } 2>/dev/null; sum=$((sum + one)); done; echo "$sum"; }) ;;
+  esac
+  printf %s "$script" >"attempts/.new/script.$ext" && printf %s "$runner" >attempts/.new/runner &&
+    printf '%s\\n' "$steps" >attempts/.new/steps &&
+    printf '%s %s %s %s\\n' "$boot" "$up" "$limit" "$interpreter" >attempts/.new/begun || exit 1
+  write "last-$kind" "$id $boot $up $limit $interpreter"
+  if [ -n "$out" ]; then
+    old=
+    { read -r old _ <"$unit/service"; } 2>/dev/null
+    [ "$old" = "$out" ] || write service "$out $boot $up"
+  fi
+  for one in $written; do [ "$one" = service ] || files="$files $one.new"; done
+  keep $files
+  put
+  if [ -n "$revision" ]; then mv undo/.new "undo/$revision" || exit 1; fi
+  if [ -d "$own" ]; then mv "$own" attempts/.old || exit 1; fi
+  mv attempts/.new "$own" || exit 1
+  # Ends when the runner closes 3: what must be recorded before its first script is, or it is gone.
+  : "$(setsid sh "$own/runner" "$unit" "$own" "$cwd" "$mask" "$@" </dev/null 3>&1 >/dev/null 2>&1 9>&- &)"
+  set -- attempts/*
+  if [ $# -gt 10 ]; then
+    for old in $(ls -t attempts | tail -n +11); do
+      used=
+      for one in update drain undrain; do
+        { read -r text _ <"last-$one"; } 2>/dev/null || text=
+        [ "$old" != "$one-$text" ] || used=1
+      done
+      [ -n "$used" ] || rm -rf "attempts/$old"
+    done
+  fi
+else
+  survey "$kind"
+  if [ "$id" != "$asked" ]; then
+    { read -r text <"$unit/attempts/$name/begun"; } 2>/dev/null || text='lost 0 0 sh'
+    write "last-$kind" "$asked $text"
+    settle
+  fi
+fi
+now
+show
+echo end
 `;
 
 /** Arguments: folder. What was kept of the last attempts, oldest first. */
 export const LOGS = `
 unit=$1
-${COMMON}
+${COMMON}${FLUSHED}
 cd "$unit/attempts" 2>/dev/null || exit 0
 ls -tr | while read -r name; do
-  [ -f "$name/begun" ] || continue
+  [ -f "$name/claim" ] || continue
+  own=$name
+  [ ! -f "$name/outcome" ] || flushed
   printf '==> %s <==\\n' "$name"
   [ ! -f "$name/output" ] || cat "$name/output"
   if [ -s "$name/output.end" ]; then

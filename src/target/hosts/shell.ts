@@ -7,15 +7,15 @@ export interface ShellResult {
   stderr: string;
 }
 export interface ShellOptions {
-  /** What the script reads from its standard input; nothing by default. */
-  input?: string | Buffer;
+  /** What it starts is not of this project, and may hold its output open: it shares a shell with nothing else. */
+  alone?: boolean;
   timeoutMs: number;
   signal: AbortSignal;
 }
 export interface Shell {
   /**
-   * Runs `script`, a constant text for a POSIX sh; values come only as `$1`, `$2` … or on standard input, never within the
-   * script. Ends when the script has closed its output, so what it leaves running must not hold that open.
+   * Runs `script`, a constant text for a POSIX sh; values come only as `$1`, `$2` …, never within the script, and its
+   * standard input is empty. Ends when the script has closed its output, so what it leaves running must not hold that open.
    * Throws when nothing tells whether it ran to its end: the machine was not reached, the connection was lost, it took too
    * long, the signal aborted.
    */
@@ -32,21 +32,17 @@ export interface ShellCall {
   stdin: Buffer;
 }
 
-/** What comes through in part only, since a connection was lost, is never run in part. */
-export function shellCall(script: string, args: string[], input: string | Buffer = ''): ShellCall {
-  const text = `set -- ${args.map(quote).join(' ')}\n${script}`;
-  if (text.includes('\0')) throw new Error('a value for a script holds a NUL character; remove it');
-  // A group is read whole before any of it is run. A line is read byte by byte: much slower, but what follows it stays.
-  if (input.length === 0) return { command: `exec sh -c 'eval "$(cat)"'`, stdin: Buffer.from(`{ ${text}\n}\n`) };
-  const line = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('\r', '\\r');
-  return {
-    command: `exec sh -c 'IFS= read -r s && eval "$(printf %b "$s")"'`,
-    stdin: Buffer.concat([Buffer.from(`${line}\n`), typeof input === 'string' ? Buffer.from(input) : input]),
-  };
-}
+/** What comes through in part only, since a connection was lost, is never run in part: a group is read whole first. */
+export const shellCall = (script: string, args: string[]): ShellCall => ({
+  command: `exec sh -c 'eval "$(cat)"'`,
+  stdin: Buffer.from(`{ set -- ${args.map(quote).join(' ')}\n${script}\n}\n`),
+});
 
 /** A word of a POSIX shell that stands for `text`, whatever is in it. */
-export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+export function quote(text: string): string {
+  if (text.includes('\0')) throw new Error('a value for a script holds a NUL character; remove it');
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
 
 export interface LocalShellOptions {
   /** By default what a started process may know of the operator's. */
@@ -59,9 +55,9 @@ export interface LocalShellOptions {
 /** The sh of this machine. */
 export function localShell({ env = environment(), ...where }: LocalShellOptions = {}): Shell {
   return {
-    async sh(script, args, { input, timeoutMs, signal }) {
+    async sh(script, args, { timeoutMs, signal }) {
       signal.throwIfAborted();
-      const { command, stdin } = shellCall(script, args, input);
+      const { command, stdin } = shellCall(script, args);
       const options = { ...where, env, timeoutMs, signal, input: stdin };
       const { code, failure, stdout, stderr } = await run(['sh', '-c', command], options);
       if (code === undefined) throw new Error(`a script on this machine did not end by itself: ${failure ?? 'killed'}`);

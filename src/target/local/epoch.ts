@@ -24,14 +24,14 @@ export function nextEpoch(folder: string): number {
 /** Throws StaleEpoch when a later operator has taken over. Where somebody has removed the folder, it is taken over anew. */
 export function checkEpoch(dataDir: string, mine: number): void {
   const seen = highest(dataDir);
-  if (seen > mine) throw new StaleEpoch(mine, seen);
+  if (seen > mine) throw new StaleEpoch(mine, seen, dataDir);
   if (seen === 0) claimEpoch(dataDir, mine);
 }
 
 /** Takes the target over for `mine`, unless a later operator has it. */
 export function claimEpoch(dataDir: string, mine: number): void {
   const seen = highest(dataDir);
-  if (seen > mine) throw new StaleEpoch(mine, seen);
+  if (seen > mine) throw new StaleEpoch(mine, seen, dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o755 });
   writeFileAtomic.sync(epochFile(dataDir), `${mine}\n`);
 }

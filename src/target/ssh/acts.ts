@@ -64,9 +64,11 @@ async function update(
     attempt,
     timeoutSeconds: script === undefined ? 600 : seconds(script.timeout),
     env: environmentOf(resource, unit, attempt, 'version' in runnable ? runnable.version : undefined),
+    out: unit.out === attempt,
     task: updateTask(change, script),
   };
   noted(unit, await unit.place.begin(begun, signal));
+  unit.out = undefined;
 }
 
 /** Nothing else is known of a host whose `weights` are gone than what the rollout remembers. */
@@ -84,6 +86,7 @@ async function putBack(acting: Acting, action: UnitAction & { kind: 'putBack' })
   }
   await balancer?.setWeights(unit.host.name, wanted);
   noted(unit, await unit.place.putBack({ cordoned }, signal));
+  unit.out = undefined;
   if (Object.keys(wanted).length > 0) await balancer?.refresh();
 }
 

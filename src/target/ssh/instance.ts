@@ -46,6 +46,7 @@ export function liveInstance(known: Known): LiveInstance {
 export function serviceOf({ unit, servers = [], now }: Known): LiveInstance['service'] {
   const { view, accepted, seenAt } = unit;
   if (accepted?.takeOut !== undefined) return 'leaving';
+  if (unit.out !== undefined) return 'out';
   if (view?.out === undefined) return 'in';
   if (servers.some(({ weight }) => weight > 0)) return 'leaving';
   const waited = view.out.seconds * 1000 + (now - seenAt);

@@ -5,7 +5,7 @@
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import type { AnyRunnable, InstanceSpec, ResourceId, SshHost, SshTarget } from '../../manifest/resource.ts';
-import type { Live } from '../../plan/live.ts';
+import type { Live, LiveInstance } from '../../plan/live.ts';
 import type { Action } from '../../rollout/decision.ts';
 import { openUnitPlace } from '../hosts/attempts.ts';
 import { StaleEpoch, type UnitDriver } from '../ports.ts';
@@ -35,8 +35,8 @@ interface Tracked {
   resource: ResourceId;
   spec: InstanceSpec;
   units: Map<string, { unit: HostUnit; end: AbortController }>;
-  /** What was told last. */
-  told: string;
+  /** What was told of each last. */
+  told: WeakMap<HostUnit, string>;
 }
 
 const IDLE_MS = 5_000;
@@ -59,21 +59,23 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
   const tell = (resource: ResourceId) => {
     if (!closing.signal.aborted) for (const changed of subscribers) changed(resource);
   };
-  /** Only of what reads otherwise than before. */
-  const noticed = (own: Tracked) => {
-    const { observedAt: _, ...seen } = liveOf(own);
-    const now = JSON.stringify(seen);
-    if (own.told === now) return;
-    own.told = now;
-    tell(own.resource);
+  /** Told only where one of them reads otherwise than before. */
+  const noticed = (own: Tracked, those: Iterable<HostUnit>) => {
+    let differs = false;
+    for (const unit of those) {
+      const now = JSON.stringify([liveOfUnit(own, unit), isKnown(unit)]);
+      differs ||= own.told.get(unit) !== now;
+      own.told.set(unit, now);
+    }
+    if (differs) tell(own.resource);
   };
-  const allUnits = () =>
-    [...tracked.values()].flatMap((own) => [...own.units.values()].map(({ unit }) => ({ own, unit })));
+  const unitsOf = (own: Tracked) => [...own.units.values()].map(({ unit }) => unit);
+  const allUnits = () => [...tracked.values()].flatMap((own) => unitsOf(own).map((unit) => ({ own, unit })));
 
   const balancer = openBalancer(ssh, connections, {
     busy: () => allUnits().some(({ own, unit }) => unit.accepted !== undefined || isLeaving(own, unit)),
     changed: () => {
-      for (const own of tracked.values()) noticed(own);
+      for (const own of tracked.values()) noticed(own, unitsOf(own));
       holdOut();
     },
   });
@@ -92,16 +94,19 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
     }
   }
 
-  function liveOf({ spec, units }: Tracked): Live {
-    const now = Date.now();
-    const unseen = balancer !== undefined && balancer.seen() === undefined;
-    const those = [...units.values()].map(({ unit }) => unit);
-    const complete = !unseen && those.every(({ view, trouble }) => view !== undefined || trouble !== undefined);
-    const instances = those.map((unit) => liveInstance({ unit, spec, servers: serversOf(unit), now }));
-    if (unseen)
-      for (const instance of instances)
-        instance.message ??= balancer?.trouble() ?? 'the load balancer was not asked yet';
-    return { observedAt: now, complete, units: [], instances };
+  const isBalancerUnseen = () => balancer !== undefined && balancer.seen() === undefined;
+  const isKnown = ({ view, trouble }: HostUnit) => view !== undefined || trouble !== undefined;
+
+  function liveOfUnit({ spec }: Tracked, unit: HostUnit): LiveInstance {
+    const instance = liveInstance({ unit, spec, servers: serversOf(unit), now: Date.now() });
+    if (isBalancerUnseen()) instance.message ??= balancer?.trouble() ?? 'the load balancer was not asked yet';
+    return instance;
+  }
+
+  function liveOf(own: Tracked): Live {
+    const those = unitsOf(own);
+    const complete = !isBalancerUnseen() && those.every(isKnown);
+    return { observedAt: Date.now(), complete, units: [], instances: those.map((unit) => liveOfUnit(own, unit)) };
   }
 
   function watch(own: Tracked, host: SshHost, controlPlane: boolean): { unit: HostUnit; end: AbortController } {
@@ -116,13 +121,13 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
     const unit = newUnit(host, place, controlPlane);
     const signal = AbortSignal.any([end.signal, closing.signal]);
     const versionCommand = () => (own.spec.kind === 'Cluster' ? own.spec.upgrade.versionCommand : undefined);
-    void watchUnit({ unit, versionCommand, idleMs, signal, changed: () => noticed(own) });
+    void watchUnit({ unit, versionCommand, idleMs, signal, changed: () => noticed(own, [unit]) });
     return { unit, end };
   }
 
   /** Hosts are watched from when they are members of it until they are not. */
   function track(resource: ResourceId, spec: InstanceSpec): Tracked {
-    const own: Tracked = tracked.get(resource) ?? { resource, spec, units: new Map(), told: '' };
+    const own: Tracked = tracked.get(resource) ?? { resource, spec, units: new Map(), told: new WeakMap() };
     own.spec = spec;
     tracked.set(resource, own);
     const members = membersInOrder(ssh, spec);
@@ -150,9 +155,13 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
     if (found === undefined) throw new Error(`${resource} has no host ${id} on target ${name}`);
     return found;
   };
+  const placeOf = ({ host }: HostUnit) => `host ${host.name} of target ${name}`;
   const guard = () => {
-    const highest = Math.max(0, ...allUnits().map(({ unit }) => unit.view?.epoch ?? 0));
-    if (highest > epoch) stale ??= new StaleEpoch(epoch, highest);
+    const [later] = allUnits()
+      .map(({ unit }) => unit)
+      .filter(({ view }) => (view?.epoch ?? 0) > epoch)
+      .sort((a, b) => (b.view?.epoch ?? 0) - (a.view?.epoch ?? 0));
+    if (later !== undefined) stale ??= new StaleEpoch(epoch, later.view?.epoch ?? 0, placeOf(later));
     if (stale !== undefined) throw stale;
   };
 
@@ -161,6 +170,12 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
     const key = JSON.stringify(action);
     if (unit.accepted?.key === key) return;
     if (unit.failed?.key === key && Date.now() < unit.failed.until) return;
+    const mark = markOf(unit, action);
+    if (mark !== undefined) {
+      unit.out = mark;
+      noticed(own, [unit]);
+      return;
+    }
     const shown = action.kind === 'takeOut' ? { takeOut: action.attempt } : {};
     const begun = action.kind === 'update' ? { update: action.attempt } : {};
     const accepted = { key, ...shown, ...begun };
@@ -177,13 +192,19 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
       if (unit.accepted === accepted) unit.accepted = undefined;
       if (isRunning(unit)) unit.hurry();
       balancer?.hurry();
-      noticed(own);
+      noticed(own, [unit]);
     });
   }
 
+  /** Nothing sends requests to it, so that nothing is done before its update, which marks it too. */
+  const markOf = (unit: HostUnit, action: UnitAction): string | undefined => {
+    if (balancer !== undefined || action.kind !== 'takeOut' || action.cordon) return undefined;
+    return unit.view !== undefined && unit.trouble === undefined ? action.attempt : undefined;
+  };
+
   function refused(own: Tracked, unit: HostUnit, action: UnitAction, error: Error): void {
     if (closing.signal.aborted) return;
-    if (error instanceof StaleEpoch) stale = error;
+    if (error instanceof StaleEpoch) stale = new StaleEpoch(epoch, error.highest, placeOf(unit));
     const key = JSON.stringify(action);
     const again = unit.failed?.key === key;
     const delay = Math.min(LONGEST_RETRY_MS, again ? (unit.failed?.delay ?? 0) * 2 : FIRST_RETRY_MS);

@@ -52,7 +52,7 @@ export async function verifyCommand({ resource, host, shell, signal }: Verified,
   const told = ['env', `SLUICE_RESOURCE=${resource}`, `SLUICE_INSTANCE=${host.name}`];
   const args = [String(COMMAND_SECONDS), ...told, ...command];
   const timeoutMs = (COMMAND_SECONDS + 5) * 1000;
-  const { code, stdout, stderr } = await shell.sh(COMMAND, args, { timeoutMs, signal });
+  const { code, stdout, stderr } = await shell.sh(COMMAND, args, { timeoutMs, signal, alone: true });
   if (code === 0) return { pass: true, message: 'passed' };
   const said = lastLine(stderr) || lastLine(stdout);
   const outcome = code === 124 ? `took longer than ${COMMAND_SECONDS} s` : `ended with ${code}`;

@@ -12,6 +12,8 @@ export interface HostUnit {
   seenAt: number;
   /** Why it was not reached when it was asked last. */
   trouble: string | undefined;
+  /** The attempt that took it out where nothing sends requests to it: its host is told with the update. */
+  out: string | undefined;
   /** What was accepted and is not seen yet: shown as begun. */
   accepted: { key: string; takeOut?: string; update?: string } | undefined;
   /** What was accepted and went wrong, and until when it is not tried again. */
@@ -26,7 +28,7 @@ export interface HostUnit {
 
 /** Not looked at yet. */
 export const newUnit = (host: SshHost, place: UnitPlace, controlPlane: boolean): HostUnit => ({
-  ...{ host, place, controlPlane, view: undefined, seenAt: 0, trouble: undefined },
+  ...{ host, place, controlPlane, view: undefined, seenAt: 0, trouble: undefined, out: undefined },
   ...{ accepted: undefined, failed: undefined, acting: Promise.resolve(), acts: 0, hurry: () => {} },
 });
 
@@ -56,16 +58,30 @@ export async function watchUnit({ unit, versionCommand, idleMs, signal, changed 
         waitSeconds: runs ? WAIT_SECONDS : 0,
         ...(command !== undefined && { versionCommand: command }),
       });
-      if (unit.acts !== before) continue;
-      noteView(unit, view);
+      if (unit.acts === before) noteView(unit, view);
     } catch (error) {
       if (signal.aborted) return;
       noteTrouble(unit, error as Error);
     }
     changed();
-    if (unit.trouble !== undefined) await pause(unit, RETRY_MS, signal);
-    else if (!isRunning(unit)) await pause(unit, unit.view?.out ? BUSY_MS : idleMs, signal);
+    await rest(unit, idleMs, signal);
   }
+}
+
+/** Until the next look is due; what an act saw in the meantime needs none. */
+async function rest(unit: HostUnit, idleMs: number, signal: AbortSignal): Promise<void> {
+  const from = Date.now();
+  while (!signal.aborted) {
+    const waits = waitOf(unit, idleMs);
+    const left = waits === 0 ? 0 : Math.max(from, unit.seenAt) + waits - Date.now();
+    if (left <= 0 || (await pause(unit, left, signal)) === 'hurried') return;
+  }
+}
+
+function waitOf(unit: HostUnit, idleMs: number): number {
+  if (unit.trouble !== undefined) return RETRY_MS;
+  if (isRunning(unit)) return 0;
+  return unit.view?.out ? BUSY_MS : idleMs;
 }
 
 export const isRunning = ({ view }: HostUnit): boolean =>
@@ -83,15 +99,16 @@ export function noteTrouble(unit: HostUnit, error: Error): void {
   unit.trouble = error.message;
 }
 
-function pause(unit: HostUnit, ms: number, signal: AbortSignal): Promise<void> {
+function pause(unit: HostUnit, ms: number, signal: AbortSignal): Promise<'over' | 'hurried'> {
   return new Promise((resolve) => {
-    const done = () => {
+    const end = (how: 'over' | 'hurried') => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
+      signal.removeEventListener('abort', over);
+      resolve(how);
     };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-    unit.hurry = done;
+    const over = () => end('over');
+    const timer = setTimeout(over, ms);
+    signal.addEventListener('abort', over, { once: true });
+    unit.hurry = () => end('hurried');
   });
 }

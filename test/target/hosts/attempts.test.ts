@@ -106,6 +106,12 @@ test('a failure says with which code and what was said last', async (t) => {
   t.match(await ended(place), { state: 'failed', message: 'exited with code 3: [31mdisk full' });
 });
 
+test('what a shell says of a script names its file, without the folder that only Sluice knows', async (t) => {
+  const { place } = site(t);
+  await place.begin(run('web-1.7.1', 'echo plum > no/where'), signal);
+  t.match((await ended(place))?.message, /^exited with code \d+: script\.sh: .*no\/where/);
+});
+
 test('an attempt runs once, however often and from however many at once it is begun', async (t) => {
   const { place, file } = site(t);
   const attempt = run('web-1.7.1', 'echo run >> runs; sleep 0.2');
@@ -136,10 +142,11 @@ test('where it was recorded but nothing ran yet, it is begun by who asks again',
   const { place, folder, file } = site(t);
   await place.begin(run('web-1.7.1', 'echo run >> runs'), signal);
   await ended(place);
+  t.match(await place.logs(signal), /update-web-1\.7\.1/, 'all that it printed lies in its file');
   const own = join(folder, 'attempts', 'update-web-1.7.1');
   for (const made of ['claim', 'process', 'outcome', 'output', 'output.end', 'flushed'])
     rmSync(join(own, made), { recursive: true });
-  writeFileSync(join(own, 'begun'), 'boot-zero 5 60 sh\n');
+  writeFileSync(join(folder, 'last-update'), 'web-1.7.1 boot-zero 5 60 sh\n');
   t.equal((await place.look({ signal })).attempts.update, undefined, 'it is as if it had not been asked for');
   await place.begin(run('web-1.7.1', 'echo run >> runs'), signal);
   t.match(await ended(place), { state: 'succeeded' });
@@ -211,11 +218,14 @@ function killGroup(folder: string): void {
   process.kill(Number(pid), 'SIGKILL');
 }
 
-test('undoing runs what was stored, first of them first, and pops each', async (t) => {
+test('undoing runs what was stored, first of them first, and pops each; each script is told its revision', async (t) => {
   const { place, file } = site(t);
   for (const revision of ['r1', 'r2', 'r3']) {
-    const rollback = `echo undo ${revision} >> acts`;
-    await place.begin(run(`web-1.${revision}.1`, `echo run ${revision} >> acts`, { revision, rollback }), signal);
+    const rollback = 'echo "undo $SLUICE_REVISION" >> acts';
+    await place.begin(
+      run(`web-1.${revision}.1`, 'echo "run $SLUICE_REVISION" >> acts', { revision, rollback }),
+      signal,
+    );
     await ended(place);
   }
   t.same((await place.look({ signal })).undoable, ['r1', 'r2', 'r3']);

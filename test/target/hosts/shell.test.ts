@@ -6,9 +6,9 @@ const never = new AbortController().signal;
 const options = { timeoutMs: 20_000, signal: never };
 
 test('what is given to a script arrives as it is, and is read by no shell', async (t) => {
-  const { stdout, code } = await localShell().sh('printf "%s\\0" "$@"; cat', HOSTILE, { ...options, input: 'a\nb\\n' });
+  const { stdout, code } = await localShell().sh('printf "%s\\0" "$@"; cat', HOSTILE, options);
   t.equal(code, 0);
-  t.same(stdout.split('\0'), [...HOSTILE, 'a\nb\\n']);
+  t.same(stdout.split('\0'), [...HOSTILE, '']);
 });
 
 test('a megabyte of a value is no different', async (t) => {

@@ -220,7 +220,7 @@ test('while the load balancer does not answer nothing is claimed, and why is tol
 
 const seenUnit = (over: Partial<UnitView>, known: Partial<HostUnit> = {}): HostUnit => ({
   host: { name: 'web-1', address: '10.0.0.1', port: 22, user: 'deploy', labels: {} },
-  ...{ place: {} as never, controlPlane: false, seenAt: 0, trouble: undefined },
+  ...{ place: {} as never, controlPlane: false, seenAt: 0, trouble: undefined, out: undefined },
   view: { boot: 'b', epoch: 1, applied: [], undoable: [], attempts: {}, ...over },
   ...{ accepted: undefined, failed: undefined, acting: Promise.resolve(), acts: 0, hurry: () => {} },
   ...known,

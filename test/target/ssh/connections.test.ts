@@ -6,7 +6,7 @@ import { type Test, test } from 'tap';
 import type { SshTarget } from '../../../src/manifest/resource.ts';
 import { type Connections, openConnections } from '../../../src/target/ssh/connections.ts';
 import { HOSTILE } from '../hosts/hostile.ts';
-import { keygen, noSshd, startHosts, type TestHosts, until } from './hosts.ts';
+import { keygen, noSshd, signalAll, startHosts, type TestHosts, until } from './hosts.ts';
 
 const { signal } = new AbortController();
 const options = { timeoutMs: 30_000, signal };
@@ -22,9 +22,11 @@ const hello = (connections: Connections, host = 'web-1') => connections.shell(ho
 test('values arrive as they are, and no shell there reads them', real, async (t) => {
   const { ssh, hosts } = await startHosts(t, { names: ['web-1'] });
   const shell = open(t, ssh).shell('web-1');
-  const { stdout, code } = await shell.sh('printf "%s\\0" "$@"; cat', HOSTILE, { ...options, input: "it's\n$(input)" });
-  t.equal(code, 0);
-  t.same(stdout.split('\0'), [...HOSTILE, "it's\n$(input)"]);
+  for (const alone of [false, true]) {
+    const { stdout, code } = await shell.sh('printf "%s\\0" "$@"; cat', HOSTILE, { ...options, alone });
+    t.equal(code, 0);
+    t.same(stdout.split('\0'), [...HOSTILE, '']);
+  }
   t.same(await shell.sh('echo no >&2; exit 7', [], options), { code: 7, stdout: '', stderr: 'no\n' });
   t.equal((await shell.sh('cd; pwd', [], options)).stdout.trim(), hosts[0]?.home);
   t.notOk(existsSync(join(hosts[0]?.home ?? '', 'pwned')));
@@ -174,6 +176,38 @@ test('a frozen peer is noticed, though nothing closes the connection', real, asy
       () => false,
     ),
   );
+});
+
+test('a server that stands still is noticed as well', real, async (t) => {
+  const { ssh, hosts } = await startHosts(t, { names: ['web-1'] });
+  const connections = open(t, ssh);
+  await hello(connections);
+  const sessions = hosts[0]?.sessions() ?? [];
+  t.equal(sessions.length, 1);
+  const late = { ...options, timeoutMs: 280_000 };
+  const failed = t.rejects(connections.shell('web-1').sh('sleep 300', [], late), /was lost/);
+  signalAll(sessions, 'SIGSTOP');
+  await failed;
+  t.equal((await hello(connections)).stdout, 'hello\n', 'another serves who comes now');
+});
+
+test('a shell that stays may be killed: another takes its place', real, async (t) => {
+  const { ssh, hosts } = await startHosts(t, { names: ['web-1'] });
+  const shell = open(t, ssh).shell('web-1');
+  const { stdout } = await shell.sh('echo "$$"', [], options);
+  t.equal((await shell.sh('echo "$$"', [], options)).stdout, stdout, 'it serves one step after the other');
+  await t.rejects(shell.sh('kill -KILL "$$"', [], options), /connection to web-1 was lost/);
+  t.not((await shell.sh('echo "$$"', [], options)).stdout, stdout);
+  t.equal(hosts[0]?.line.connections(), 1);
+});
+
+test('what a step leaves of itself in a shell that stays is gone before the next', real, async (t) => {
+  const { ssh } = await startHosts(t, { names: ['web-1'] });
+  const shell = open(t, ssh).shell('web-1');
+  const before = 'cd /; umask 0; left=1; echo() { printf other; }; exec 9>/dev/null; exit 5';
+  t.equal((await shell.sh(before, [], options)).code, 5);
+  const seen = 'pwd; umask; echo "<$left>"; [ -e /proc/self/fd/9 ] || echo closed';
+  t.match((await shell.sh(seen, [], options)).stdout, /^\/.+\n(?!0000).*\n<>\nclosed\n$/);
 });
 
 test(

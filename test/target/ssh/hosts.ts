@@ -1,6 +1,6 @@
 /** Real sshd processes on loopback: each with a port, a home and keys of its own, behind a line that can be cut. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
@@ -26,6 +26,8 @@ export interface TestHost {
   /** The listener and whoever it serves. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Processes of sshd that serve a connection. */
+  sessions(): number[];
 }
 
 /** Between the operator and a host. */
@@ -118,6 +120,7 @@ async function startHost(
       child = spawn(SSHD ?? '', ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
       await accepting(port, child);
     },
+    sessions: () => (child?.pid === undefined || child.exitCode !== null ? [] : childrenOf(child.pid)),
     async stop() {
       line.cut();
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -127,7 +130,35 @@ async function startHost(
     },
   };
   await host.start();
+  t.teardown(() => signalAll(host.sessions(), 'SIGCONT'));
   return host;
+}
+
+/** Who runs the script of this process id, and then all that it started: no outcome is left. */
+export function killSession(pid: number): void {
+  const runner = sessionOf(pid);
+  const others = readdirSync('/proc')
+    .map(Number)
+    .filter((one) => one !== runner && sessionOf(one) === runner);
+  if (runner !== undefined) signalAll([runner, ...others], 'SIGKILL');
+}
+
+function sessionOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
+  } catch {
+    return undefined;
+  }
+}
+
+export function signalAll(pids: number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) process.kill(pid, signal);
+}
+
+function childrenOf(pid: number): number[] {
+  const file = `/proc/${pid}/task/${pid}/children`;
+  return existsSync(file) ? readFileSync(file, 'latin1').split(' ').filter(Boolean).map(Number) : [];
 }
 
 async function startLine(to: number): Promise<Line & { port: number; close(): void }> {

@@ -1,16 +1,19 @@
-import { writeFileSync } from 'node:fs';
-import { chmod, mkdir, readdir } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import type { Script } from '../../../src/manifest/resource.ts';
 import type { Plan, UnitChange } from '../../../src/plan/plan.ts';
 import type { PrecheckResult } from '../../../src/rollout/state.ts';
-import type { UnitPlace } from '../../../src/target/hosts/attempts.ts';
+import { openUnitPlace, type UnitPlace } from '../../../src/target/hosts/attempts.ts';
 import type { HostDetails, UnitView } from '../../../src/target/hosts/view.ts';
+import { openConnections } from '../../../src/target/ssh/connections.ts';
 import { precheckHosts } from '../../../src/target/ssh/precheck.ts';
+import { newUnit } from '../../../src/target/ssh/watch.ts';
 import { noHaproxy, startHaproxy } from '../haproxy/haproxy.ts';
 import { all, clusterSpec, type Driven, drive, ended, fleetSpec, runnableOf } from './driver.ts';
-import { noSshd, startHosts } from './hosts.ts';
+import { noSshd, startHosts, type TestHosts } from './hosts.ts';
 
 const { signal } = new AbortController();
 const real = { skip: noSshd, timeout: 180_000 };
@@ -134,6 +137,70 @@ test('the nodes of a cluster are looked at, and the checks of the manifest run o
   for (const result of troubled(results)) t.not(result.remedy, '', `${result.name} says what to do`);
 });
 
+/** A node of its own sort among others, reached with the same key. */
+async function beside(t: Test, hosts: TestHosts, name: string, env: string[]): Promise<TestHosts> {
+  const other = await startHosts(t, { names: [name], env });
+  await copyFile(join(hosts.root, 'authorized'), join(other.root, 'authorized'));
+  await hosts.known([...hosts.hosts, ...other.hosts].map((host) => `[127.0.0.1]:${host.port} ${host.keys()[0]}`));
+  return { ...hosts, ssh: { ...hosts.ssh, hosts: [...hosts.ssh.hosts, ...other.ssh.hosts] } };
+}
+
+async function programs(root: string, scripts: Record<string, string>): Promise<string> {
+  const bin = join(root, 'programs');
+  await mkdir(bin);
+  for (const [name, text] of Object.entries(scripts))
+    writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  return bin;
+}
+
+test('a node whose clock is wrong is named, with how much', real, async (t) => {
+  const hosts = await startHosts(t, { names: ['node-1'] });
+  const late = await programs(hosts.root, { date: 'exec /bin/date -d "300 seconds ago" "$@"' });
+  const all = await beside(t, hosts, 'node-2', [`PATH=${late}:/usr/bin:/bin`]);
+  const spec = clusterSpec({ versionCommand: ['echo', '1.36.2'] });
+  const clocks = named(await ask(await drive(t, all, spec), spec, {}, {}), 'clocks');
+  t.match(clocks, { result: 'fail', message: /^node-1 is (29\d|30\d) s ahead of node-2$/, remedy: /chrony/ });
+});
+
+const noOpenssl = !['/usr/bin/openssl', '/bin/openssl'].some((path) => existsSync(path)) && 'there is no openssl here';
+
+test('certificates that are about to end are read where they lie', {
+  ...real,
+  skip: noSshd || noOpenssl,
+}, async (t) => {
+  const { ssh, root, hosts } = await startHosts(t, { names: ['node-1', 'node-2'] });
+  const certify = (home: string, days: number) => {
+    const subject = ['-subj', '/CN=node', '-days', String(days)];
+    const made = ['-newkey', 'rsa:2048', '-nodes', '-keyout', '/dev/null', '-out', join(home, 'apiserver.crt')];
+    execFileSync('openssl', ['req', '-x509', ...made, ...subject], { stdio: 'ignore' });
+  };
+  const connections = openConnections({ ssh });
+  t.teardown(() => connections.close());
+  const units = ssh.hosts.map((host, index) => {
+    const home = hosts[index]?.home ?? '';
+    const place = openUnitPlace({ shell: connections.shell(host.name), folder: '.sluice/Cluster-prod/node', epoch: 0 });
+    // As it is asked, but for where certificates lie on a node.
+    const look: UnitPlace['look'] = ({ details, ...options }) =>
+      place.look({ ...options, ...(details && { details: { certificates: [join(home, '*.crt')] } }) });
+    return newUnit(host, { ...place, look }, false);
+  });
+  const asked = async () => {
+    const spec = clusterSpec({ versionCommand: ['echo', '1.36.2'] });
+    const runnable = { resource: 'Cluster/prod' as const, revision: 'r2', version: '1.36.3' };
+    const given = { resource: 'Cluster/prod' as const, spec, runnable, plan: planOf({}), units, balancer: undefined };
+    return named(await precheckHosts({ ...given, connections, signal }), 'certificates');
+  };
+  t.equal(await asked(), undefined, 'where there are none, nothing is said');
+  certify(hosts[0]?.home ?? '', 365);
+  t.match(await asked(), { result: 'pass' });
+  certify(hosts[1]?.home ?? '', 10);
+  t.match(await asked(), {
+    result: 'warn',
+    message: new RegExp(`^node-2 \\(${root}/node-2/home/apiserver.crt ends on \\d{4}-\\d\\d-\\d\\d\\)$`),
+    remedy: /renew them/,
+  });
+});
+
 const GIB = 2 ** 30;
 const well: HostDetails = {
   ...{ lacks: [], has: [], swaps: [], certificates: [] },
@@ -153,7 +220,7 @@ async function told(nodes: Record<string, { details?: Partial<HostDetails>; view
     });
     return {
       host: { name, address: '10.0.0.1', port: 22, user: 'deploy', labels: {} },
-      ...{ place: { look } as unknown as UnitPlace, controlPlane: false, view: undefined, seenAt: 0 },
+      ...{ place: { look } as unknown as UnitPlace, controlPlane: false, view: undefined, seenAt: 0, out: undefined },
       ...{ trouble: undefined, accepted: undefined, failed: undefined, acting: Promise.resolve(), acts: 0 },
       hurry: () => {},
     };
