@@ -4,11 +4,16 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { openNativeObjects } from '../git/objects-native.ts';
 import { gitEnvironment } from '../git/program.ts';
+import { type ImageTree, missingImage } from '../manifest/image.ts';
 import { MAX_FILE, parseFile, tooLargeFile } from '../manifest/parse.ts';
+import { parseImage } from '../manifest/parse-image.ts';
 import type { ManifestFile, ParsedFile } from '../manifest/parsed.ts';
-import { type ImageTree, referencedImages, resolve } from '../manifest/resolve.ts';
+import { fromEntries } from '../manifest/persistent-map.ts';
+import { resolve } from '../manifest/resolve.ts';
 import type { Declared } from '../manifest/resource.ts';
-import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../manifest/script-file.ts';
+import { MAX_SCRIPT, type ScriptFile } from '../manifest/script-file.ts';
+import { survey } from '../manifest/survey.ts';
+import { unkeptParses } from '../operator/kept-parses.ts';
 import { asDeclared, createSnapshots, notAFile, type Snapshots } from '../operator/snapshots.ts';
 import { askGit, git } from './git.ts';
 
@@ -23,13 +28,8 @@ export async function withCommits<T>(
 ): Promise<T> {
   const gitdir = await git(folder, ['rev-parse', '--absolute-git-dir']);
   const objects = openNativeObjects({ path: 'git', gitdir, env: gitEnvironment() });
-  const parse: Parameters<typeof createSnapshots>[2]['parse'] = async (oids, { blobs }) => {
-    const parsed = new Map();
-    await blobs(oids, (oid, content) => parsed.set(oid, parseFile(content)));
-    return parsed;
-  };
   try {
-    return await use(createSnapshots(objects, under, { parse }));
+    return await use(createSnapshots(objects, under, unkeptParses));
   } finally {
     objects.close();
   }
@@ -48,12 +48,13 @@ export async function declaredByFiles(root: string, under: string): Promise<Decl
     if (found !== undefined) files.push({ path, oid: path, parsed: await parsedAt(join(root, path), found) });
   }
   const images = new Map<string, ImageTree>();
-  for (const path of referencedImages(files)) {
+  const found = survey(fromEntries(files.map((file) => [file.path, file])));
+  for (const path of found.images.keys()) {
     if (!existsSync(join(root, path))) continue;
     const yaml = await readFile(join(root, path, 'image.yaml')).catch(() => undefined);
-    images.set(path, { tree: path, ...(yaml && { yaml }) });
+    images.set(path, { tree: path, image: yaml === undefined ? missingImage() : parseImage(yaml) });
   }
-  return asDeclared('', resolve(undefined, files, images, await scriptsBelow(root, paths, files)));
+  return asDeclared('', resolve(undefined, found, images, await scriptsBelow(root, paths, found.scripts.keys())));
 }
 
 async function parsedAt(path: string, found: Stats): Promise<ParsedFile> {
@@ -67,10 +68,10 @@ async function parsedAt(path: string, found: Stats): Promise<ParsedFile> {
 async function scriptsBelow(
   root: string,
   known: ReadonlySet<string>,
-  files: ManifestFile[],
+  named: Iterable<string>,
 ): Promise<Map<string, ScriptFile>> {
   const scripts = new Map<string, ScriptFile>();
-  for (const path of referencedScripts(files)) {
+  for (const path of named) {
     const found = await lstat(join(root, path)).catch(() => undefined);
     if (found?.isDirectory()) scripts.set(path, { refused: 'a folder' });
     else if (found === undefined || !known.has(path)) continue;

@@ -51,21 +51,40 @@ export async function newestChange(
   let oldest = head;
   for (let step = 0; step < MAX_WALK && oid !== undefined && oid !== options.stop && found.size < groups.size; step++) {
     const commit: CommitData = await objects.commit(oid);
-    const parent: Oid | undefined = commit.parents[0];
-    const before = parent === undefined ? undefined : (await objects.commit(parent)).tree;
-    const changes: PathChange[] = [];
-    await compareTrees(objects, before, commit.tree, '', changes);
-    for (const { path } of changes) {
-      for (const group of groupsOf(interested, path)) if (!found.has(group)) found.set(group, oid);
-    }
     oldest = oid;
+    const parent: Oid | undefined = commit.parents[0];
+    // All that are left came with the first commit.
+    if (parent === undefined && options.stop === undefined) break;
+    for (const group of await groupsChanged(objects, commit, parent, interested()))
+      if (!found.has(group)) found.set(group, oid);
     oid = parent;
   }
   if (options.stop === undefined) for (const group of groups.keys()) if (!found.has(group)) found.set(group, oldest);
   return found;
 }
 
-function byPath(groups: ReadonlyMap<string, readonly string[]>): Map<string, string[]> {
+async function groupsChanged(
+  objects: Objects,
+  { tree }: CommitData,
+  parent: Oid | undefined,
+  interested: ReadonlyMap<string, string[]>,
+): Promise<string[]> {
+  const changes: PathChange[] = [];
+  const before = parent === undefined ? undefined : (await objects.commit(parent)).tree;
+  await compareTrees(objects, before, tree, '', changes);
+  return changes.flatMap(({ path }) => [...groupsOf(interested, path)]);
+}
+
+/** Made when it is first needed. */
+function byPath(groups: ReadonlyMap<string, readonly string[]>): () => ReadonlyMap<string, string[]> {
+  let known: Map<string, string[]> | undefined;
+  return () => {
+    known ??= pathsOf(groups);
+    return known;
+  };
+}
+
+function pathsOf(groups: ReadonlyMap<string, readonly string[]>): Map<string, string[]> {
   const interested = new Map<string, string[]>();
   for (const [group, paths] of groups) {
     for (const path of paths) {
@@ -78,7 +97,7 @@ function byPath(groups: ReadonlyMap<string, readonly string[]>): Map<string, str
 }
 
 /** The groups that name `a/b/c`, `a/b` or `a`. */
-function* groupsOf(interested: Map<string, string[]>, path: string): Generator<string> {
+function* groupsOf(interested: ReadonlyMap<string, string[]>, path: string): Generator<string> {
   for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1))
     yield* interested.get(path.slice(0, end)) ?? [];
 }

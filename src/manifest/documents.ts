@@ -11,7 +11,9 @@ import type {
   ResourceDocument,
   TargetDocument,
 } from './parsed.ts';
+import { empty, type MapEdit, type PersistentMap } from './persistent-map.ts';
 import type { Diagnostic, InstanceResourceId, Oid, Place, ResourceId, SshTarget } from './resource.ts';
+import type { FileChange } from './survey.ts';
 
 /** A document where it lies. */
 export interface Entry<D extends ParsedDocument = ParsedDocument> {
@@ -21,23 +23,33 @@ export interface Entry<D extends ParsedDocument = ParsedDocument> {
 }
 
 export interface Documents {
-  resources: Map<ResourceId, Entry<ResourceDocument>[]>;
-  instances: Map<InstanceResourceId, Entry<InstanceDocument>[]>;
-  configMaps: Map<string, Entry<ConfigMapDocument>[]>;
-  targets: Map<string, Entry<TargetDocument>[]>;
-  operations: Map<string, Entry<OperationDocument>[]>;
+  resources: PersistentMap<ResourceId, readonly Entry<ResourceDocument>[]>;
+  instances: PersistentMap<InstanceResourceId, readonly Entry<InstanceDocument>[]>;
+  configMaps: PersistentMap<string, readonly Entry<ConfigMapDocument>[]>;
+  targets: PersistentMap<string, readonly Entry<TargetDocument>[]>;
+  operations: PersistentMap<string, readonly Entry<OperationDocument>[]>;
 }
+
+export const NO_DOCUMENTS: Documents = {
+  resources: empty(),
+  instances: empty(),
+  configMaps: empty(),
+  targets: empty(),
+  operations: empty(),
+};
 
 /** Where images lie when no target says so. */
 export const DEFAULT_IMAGES = 'images';
 
-/** What lies in an image folder is content, not a manifest. */
-export function manifestsOf(files: readonly ManifestFile[]): ManifestFile[] {
-  const folders = imageFolders(files).map((folder) => `${folder}/`);
-  return files.filter(({ path }) => !folders.some((folder) => path.startsWith(folder)));
-}
+/** `./a//b` is `a/b`, as Git has it. */
+export const plainPath = (path: string): string =>
+  path
+    .split('/')
+    .filter((name) => name !== '' && name !== '.')
+    .join('/');
 
-function imageFolders(files: readonly ManifestFile[]): string[] {
+/** The folders of the repository that hold images, by the targets in these files; valid ones or not. */
+export function imageFolders(files: Iterable<ManifestFile>): ReadonlySet<string> {
   const folders = new Set<string>();
   let isLocalDeclared = false;
   for (const { parsed } of files)
@@ -46,85 +58,77 @@ function imageFolders(files: readonly ManifestFile[]): string[] {
       isLocalDeclared ||= document.name === 'local';
       if (document.declares?.ssh !== undefined) continue;
       const images = document.declares?.local?.images ?? DEFAULT_IMAGES;
-      if (!images.startsWith('/')) folders.add(images);
+      if (!images.startsWith('/')) folders.add(plainPath(images));
     }
   if (!isLocalDeclared) folders.add(DEFAULT_IMAGES);
-  return [...folders];
+  return folders;
 }
 
-export interface FileChanges {
-  removed: ManifestFile[];
-  added: ManifestFile[];
-}
+type Edits = { [Kind in keyof Documents]: ReturnType<Documents[Kind]['edit']> };
 
-/** What is different from `previous`; a file that changed is in both lists. An unchanged one is known by its `parsed` object. */
-export function compareFiles(previous: ReadonlyMap<string, ManifestFile>, files: readonly ManifestFile[]): FileChanges {
-  const changes: FileChanges = { removed: [], added: [] };
-  let kept = 0;
-  for (const file of files) {
-    const before = previous.get(file.path);
-    if (before !== undefined) kept++;
-    if (before?.parsed === file.parsed && before.oid === file.oid) continue;
-    if (before !== undefined) changes.removed.push(before);
-    changes.added.push(file);
-  }
-  if (kept === previous.size) return changes;
-  const paths = new Set(files.map(({ path }) => path));
-  for (const [path, file] of previous) if (!paths.has(path)) changes.removed.push(file);
-  return changes;
-}
-
-/** `previous` stays as it is. */
-export function updateDocuments(previous: Documents | undefined, { removed, added }: FileChanges): Documents {
-  const documents: Documents = {
-    resources: new Map(previous?.resources),
-    instances: new Map(previous?.instances),
-    configMaps: new Map(previous?.configMaps),
-    targets: new Map(previous?.targets),
-    operations: new Map(previous?.operations),
+/** `before` stays as it is. */
+export function updateDocuments(before: Documents, changes: Iterable<FileChange>): Documents {
+  const edits: Edits = {
+    resources: before.resources.edit(),
+    instances: before.instances.edit(),
+    configMaps: before.configMaps.edit(),
+    targets: before.targets.edit(),
+    operations: before.operations.edit(),
   };
-  for (const { path, parsed } of removed)
-    for (const document of parsed.documents) {
-      const { map, key } = placeIn(documents, document);
-      const left = (map.get(key) ?? []).filter((entry) => entry.path !== path);
-      if (left.length > 0) map.set(key, left);
-      else map.delete(key);
+  // The lists of `before` are copied before they change.
+  const own = new Set<readonly Entry[]>();
+  for (const change of changes) {
+    const { path, after } = change;
+    for (const document of change.before?.parsed.documents ?? []) {
+      const { edit, key } = placeIn(edits, document);
+      const left = (edit.get(key) ?? []).filter((entry) => entry.path !== path);
+      own.add(left);
+      if (left.length > 0) edit.set(key, left);
+      else edit.delete(key);
     }
-  // The lists of `previous` are copied before they grow.
-  const own = new Set<Entry[]>();
-  for (const { path, oid, parsed } of added)
-    for (const document of parsed.documents) {
-      const { map, key } = placeIn(documents, document);
-      let entries = map.get(key);
-      if (entries === undefined || !own.has(entries)) {
-        entries = [...(entries ?? [])];
-        own.add(entries);
-        map.set(key, entries);
-      }
-      entries.push({ document, path, oid });
+    for (const document of after?.parsed.documents ?? []) {
+      const { edit, key } = placeIn(edits, document);
+      const there = edit.get(key) ?? [];
+      const entries = own.has(there) ? (there as Entry[]) : [...there];
+      entries.push({ document, path, oid: after?.oid ?? '' });
+      own.add(entries);
+      edit.set(key, entries);
     }
-  for (const entries of own) if (entries.length > 1) entries.sort(byPath);
-  return documents;
+  }
+  for (const entries of own) if (entries.length > 1) (entries as Entry[]).sort(byPath);
+  return {
+    resources: edits.resources.done(),
+    instances: edits.instances.done(),
+    configMaps: edits.configMaps.done(),
+    targets: edits.targets.done(),
+    operations: edits.operations.done(),
+  };
 }
 
 const byPath = (a: Entry, b: Entry) => (a.path < b.path ? -1 : Number(a.path > b.path));
 
-function placeIn(documents: Documents, { kind, name }: ParsedDocument): { map: Map<string, Entry[]>; key: string } {
-  const maps = { ConfigMap: documents.configMaps, Target: documents.targets, Operation: documents.operations };
-  if (kind === 'Workload' || kind === 'Service') return { map: documents.resources, key: `${kind}/${name}` };
-  if (kind === 'Fleet' || kind === 'Cluster') return { map: documents.instances, key: `${kind}/${name}` };
-  return { map: maps[kind], key: name };
+function placeIn(edits: Edits, { kind, name }: ParsedDocument) {
+  const found =
+    kind === 'Workload' || kind === 'Service'
+      ? { edit: edits.resources, key: `${kind}/${name}` }
+      : kind === 'Fleet' || kind === 'Cluster'
+        ? { edit: edits.instances, key: `${kind}/${name}` }
+        : {
+            edit: { ConfigMap: edits.configMaps, Target: edits.targets, Operation: edits.operations }[kind],
+            key: name,
+          };
+  return found as { edit: MapEdit<string, readonly Entry[]>; key: string };
 }
 
 /** The one document of a name, if there is exactly one and it is valid. */
-export function single<E extends Entry>(entries: E[] | undefined): E | 'missing' | 'invalid' {
+export function single<E extends Entry>(entries: readonly E[] | undefined): E | 'missing' | 'invalid' {
   const [entry] = entries ?? [];
   if (entry === undefined) return 'missing';
   return entries?.length === 1 && entry.document.declares !== undefined ? entry : 'invalid';
 }
 
 /** The hosts of a Target that has them. */
-export function ofHosts(entries: Entry<TargetDocument>[] | undefined): SshTarget | undefined {
+export function ofHosts(entries: readonly Entry<TargetDocument>[] | undefined): SshTarget | undefined {
   const entry = single(entries);
   return typeof entry === 'object' ? entry.document.declares?.ssh : undefined;
 }

@@ -1,8 +1,6 @@
 /** `image.yaml`: what an image of the target `local` runs. */
 import type { FileDiagnostic } from './parsed.ts';
-import type { Image } from './resource.ts';
-import { validate } from './validate.ts';
-import { readYaml } from './yaml.ts';
+import type { Image, Oid } from './resource.ts';
 
 export interface ParsedImage {
   /** Absent when it is not valid. */
@@ -10,18 +8,15 @@ export interface ParsedImage {
   diagnostics: FileDiagnostic[];
 }
 
-/** Never throws, whatever the content. */
-export function parseImage(content: string | Uint8Array): ParsedImage {
-  const [document, second] = readYaml(content);
-  if (document === undefined) return refuse('the file is empty; add command, such as "command: [node, server.js]"');
-  if (document.errors.length > 0) return { diagnostics: document.errors };
-  if (second !== undefined) return refuse('the file holds more than one document; keep one');
-  const { value, locate } = document;
-  const diagnostics = validate('image', value, locate);
-  if (diagnostics.length > 0) return { diagnostics };
-  return { runs: value as Pick<Image, 'command' | 'env' | 'drain'>, diagnostics };
+/** An image folder of a commit. */
+export interface ImageTree {
+  tree: Oid;
+  /** What its `image.yaml` says. */
+  image: ParsedImage;
 }
 
-const refuse = (message: string): ParsedImage => ({
-  diagnostics: [{ at: [1, 1], path: '', severity: 'error', code: 'bad-image', message }],
-});
+/** What a folder without an `image.yaml` comes to. */
+export function missingImage(): ParsedImage {
+  const message = 'there is no image.yaml in this folder; add one with a command, such as "command: [node, server.js]"';
+  return { diagnostics: [{ at: [1, 1], path: '', severity: 'error', code: 'missing-image-yaml', message }] };
+}

@@ -37,9 +37,6 @@ import { readYaml, TOO_LARGE, type YamlDocument } from './yaml.ts';
 
 export { MAX_FILE } from './yaml.ts';
 
-/** Raise it with every change of what `parseFile` makes of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 3;
-
 const GROUP = 'sluice/';
 const API_VERSION = 'sluice/v1';
 

@@ -15,6 +15,9 @@ import type {
   SshTarget,
 } from './resource.ts';
 
+/** Raise it with every change of what `parseFile` and `parseImage` make of a text, so that results that were kept are not used any more. */
+export const PARSE_VERSION = 3;
+
 /** Line and column, 1-based. */
 export type Position = [line: number, column: number];
 

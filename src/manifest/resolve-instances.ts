@@ -2,8 +2,8 @@
 import { hash } from 'node:crypto';
 import { quote } from './diagnostic.ts';
 import { digest } from './digest.ts';
-import { type Documents, type Entry, ofHosts, placeOf, single } from './documents.ts';
-import type { ParsedImage } from './image.ts';
+import { type Documents, type Entry, placeOf, single } from './documents.ts';
+import type { ImageTree } from './image.ts';
 import { membersOn } from './members.ts';
 import { nearest } from './nearest.ts';
 import type { InstanceDocument, Position } from './parsed.ts';
@@ -23,17 +23,16 @@ import type {
 } from './resource.ts';
 import { type ScriptFile, scriptPath, scriptText } from './script-file.ts';
 import { sharedBy, sharedDiagnostic } from './shared-hosts.ts';
-import { imageFolder, type KnownTarget } from './targets.ts';
+import { imageFolder, type KnownTarget, validHostTargets } from './targets.ts';
 
 /** What a commit holds, to resolve references with. */
 export interface Surroundings {
   documents: Documents;
   /** That create what runs on them. */
   targets: ReadonlyMap<string, KnownTarget>;
-  /** Hosts at the router that are taken, and by what. */
-  hosts(): ReadonlyMap<string, string>;
-  tree(directory: string): Oid | undefined;
-  image(tree: Oid): ParsedImage;
+  /** What else has a host at the router. */
+  host(name: string): string | undefined;
+  image(directory: string): ImageTree | undefined;
   scripts: ReadonlyMap<string, ScriptFile>;
 }
 
@@ -42,30 +41,36 @@ export interface ResolvedInstances {
   /** Named, but not valid. */
   invalidInstances: Set<InstanceResourceId>;
   hostTargets: Map<string, HostTarget>;
+  diagnostics: Diagnostic[];
 }
 
 /** A resource that is as in `previous` is the same object. */
 export function resolveInstances(
   surroundings: Surroundings,
-  previous: ReadonlyMap<InstanceResourceId, InstanceResource> | undefined,
-  diagnostics: Diagnostic[],
+  previous: ReadonlyMap<InstanceResourceId, InstanceResource>,
 ): ResolvedInstances {
   const { documents } = surroundings;
-  const hostTargets = validHostTargets(documents);
-  const resolved: ResolvedInstances = { instances: new Map(), invalidInstances: new Set(), hostTargets };
+  const hostTargets = validHostTargets(documents.targets);
+  const diagnostics: Diagnostic[] = [];
+  const resolved: ResolvedInstances = {
+    instances: new Map(),
+    invalidInstances: new Set(),
+    hostTargets,
+    diagnostics,
+  };
   const entries = new Map<InstanceResourceId, Entry<InstanceDocument>>();
-  for (const [id, found] of documents.instances) {
-    const entry = single(found);
+  for (const id of [...documents.instances.keys()].sort()) {
+    const entry = single(documents.instances.get(id));
     if (entry === 'missing') continue;
     const made = entry === 'invalid' ? undefined : new Maker(id, entry, surroundings, hostTargets, diagnostics).make();
     if (made === undefined || entry === 'invalid') resolved.invalidInstances.add(id);
     else {
-      const before = previous?.get(id);
+      const before = previous.get(id);
       resolved.instances.set(id, before !== undefined && isSame(before, made) ? before : made);
       entries.set(id, entry);
     }
   }
-  for (const { ids, ...shared } of sharedBy(resolved, surroundings.hosts))
+  for (const { ids, ...shared } of sharedBy(resolved, surroundings.host))
     for (const id of ids) {
       diagnostics.push(sharedDiagnostic(id, shared, entries.get(id)));
       resolved.instances.delete(id);
@@ -77,15 +82,6 @@ export function resolveInstances(
 const isSame = (a: InstanceResource, b: InstanceResource) =>
   a.digest === b.digest &&
   JSON.stringify([a.place, a.inputs, a.runnable]) === JSON.stringify([b.place, b.inputs, b.runnable]);
-
-function validHostTargets({ targets }: Documents): Map<string, HostTarget> {
-  const known = new Map<string, HostTarget>();
-  for (const [name, entries] of targets) {
-    const ssh = ofHosts(entries);
-    if (ssh !== undefined) known.set(name, { name, ssh });
-  }
-  return known;
-}
 
 type Declaration = NonNullable<InstanceDocument['declares']>;
 
@@ -234,13 +230,16 @@ class Maker {
     const folder = imageFolder(target.target);
     if (folder === undefined) return { name, command: [], env: {} };
     const directory = imageDirectory(folder, name);
-    const tree = this.#around.tree(directory);
-    if (tree === undefined) {
+    const found = this.#around.image(directory);
+    if (found === undefined) {
       const message = `there is no image ${quote(name)}: the folder ${quote(directory)} is not in this commit; add it with an image.yaml`;
       this.#fail(at, path, 'missing-reference', message);
       return undefined;
     }
-    const { runs } = this.#around.image(tree);
+    const {
+      tree,
+      image: { runs },
+    } = found;
     if (runs === undefined) {
       const message = `the image ${quote(name)} is invalid; see the error in ${directory}/image.yaml`;
       this.#fail(at, path, 'invalid-reference', message);

@@ -1,7 +1,6 @@
 /** One valid document and what it names → a resource, or why it is none. */
 import { hash } from 'node:crypto';
 import { quote } from './diagnostic.ts';
-import { digest } from './digest.ts';
 import { type Entry, placeOf } from './documents.ts';
 import type { ParsedImage } from './image.ts';
 import { nearest } from './nearest.ts';
@@ -35,6 +34,8 @@ export interface Made {
   diagnostics: Diagnostic[];
 }
 
+const NONE: Diagnostic[] = [];
+
 export function sameSources(a: Sources, b: Sources): boolean {
   return (
     sameEntry(a.entry, b.entry) &&
@@ -50,12 +51,15 @@ const sameEntry = (a: Entry, b: Entry) => a.document === b.document && a.path ==
 const sameSource = (a: Sources['configMaps'][number], b: Sources['configMaps'][number] | undefined) =>
   a === b || (typeof a === 'object' && typeof b === 'object' && sameEntry(a, b));
 
-/** `names`: of what else there is, for the error about what is not. */
-export function makeResource(
-  sources: Sources,
-  parsed: (tree: Oid) => ParsedImage,
-  names: { targets: () => string[]; configMaps: () => string[]; isOfHosts: (target: string) => boolean },
-): Made {
+/** What else there is, for the error about what is not. */
+export interface Names {
+  targets(): string[];
+  configMaps(): string[];
+  isOfHosts(target: string): boolean;
+}
+
+/** `runs`: what the image in a folder does; undefined: it is invalid. */
+export function makeResource(sources: Sources, runs: (directory: string) => ParsedImage['runs'], names: Names): Made {
   const { entry, target } = sources;
   const { document, path } = entry;
   const id: ResourceId = `${document.kind}/${document.name}`;
@@ -87,7 +91,7 @@ export function makeResource(
     );
   else if (target.target.policy?.resources !== undefined) checkPolicy(declares, target.target.name, fail);
   const configMaps = configMapsOf(declares, sources.configMaps, names.configMaps, fail);
-  const images = target === undefined ? {} : imagesOf(declares, sources.images, parsed, fail);
+  const images = target === undefined ? {} : imagesOf(declares, sources.images, runs, fail);
   if (diagnostics.length > 0 || target === undefined) return { sources, diagnostics };
 
   const revision = revisionOf(declares, sources);
@@ -104,20 +108,25 @@ export function makeResource(
     inputs: [...inputs].map(([path, oid]) => ({ path, oid })),
     place: placeOf(entry),
   };
-  return { sources, resource, diagnostics };
+  return { sources, resource, diagnostics: NONE };
 }
 
 /** Only what changes what runs, and only what the commit holds: see the design's "Revision". */
 function revisionOf({ templateDigest, configMaps, images }: Declaration, sources: Sources): string {
-  const found = sources.configMaps.flatMap((source, index) =>
-    typeof source === 'object' ? [[configMaps[index]?.name, source.document.declares?.digest]] : [],
-  );
-  const trees = sources.images.flatMap(({ tree }, index) => (tree === undefined ? [] : [[images[index]?.name, tree]]));
-  return digest({
-    template: templateDigest,
-    configMaps: Object.fromEntries(found),
-    images: Object.fromEntries(trees),
-  }).slice(0, 10);
+  const found = new Map<string, string>();
+  for (const [index, source] of sources.configMaps.entries())
+    if (typeof source === 'object') found.set(configMaps[index]?.name ?? '', source.document.declares?.digest ?? '');
+  const trees = new Map<string, string>();
+  for (const [index, { tree }] of sources.images.entries())
+    if (tree !== undefined) trees.set(images[index]?.name ?? '', tree);
+  // What `digest` makes of an object with these three, which would take longer than all else that is done for a resource.
+  const canonical = `{"configMaps":${canonicalMap(found)},"images":${canonicalMap(trees)},"template":${JSON.stringify(templateDigest)}}`;
+  return hash('sha256', canonical).slice(0, 10);
+}
+
+function canonicalMap(texts: ReadonlyMap<string, string>): string {
+  const sorted = texts.size > 1 ? [...texts].sort(([a], [b]) => (a < b ? -1 : 1)) : [...texts];
+  return `{${sorted.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`).join(',')}}`;
 }
 
 type Fail = (at: Position, path: string, code: string, message: string) => void;
@@ -152,7 +161,7 @@ function configMapsOf(
   known: () => string[],
   fail: Fail,
 ): Record<string, ConfigMap> {
-  const found: Record<string, ConfigMap> = {};
+  const found = new Map<string, ConfigMap>();
   for (const [index, reference] of declares.configMaps.entries()) {
     const source = sources[index];
     const { name, at, path } = reference;
@@ -163,10 +172,24 @@ function configMapsOf(
     } else if (source.document.declares) {
       const { configMap } = source.document.declares;
       checkKeys(reference, configMap, fail);
-      found[name] = configMap;
+      found.set(name, configMap);
     }
   }
-  return found;
+  return recordOf(found);
+}
+
+/** The record of each ConfigMap that is named alone. */
+const alone = new WeakMap<ConfigMap, Record<string, ConfigMap>>();
+
+/** Most resources name one ConfigMap or none, and share it with others: they share the record of it too. */
+function recordOf(found: ReadonlyMap<string, ConfigMap>): Record<string, ConfigMap> {
+  const [only] = found.values();
+  if (only === undefined || found.size > 1) return Object.fromEntries(found);
+  const known = alone.get(only);
+  if (known !== undefined) return known;
+  const record = Object.fromEntries(found);
+  alone.set(only, record);
+  return record;
 }
 
 function checkKeys(
@@ -185,7 +208,7 @@ function checkKeys(
 function imagesOf(
   declares: Declaration,
   sources: ImageSource[],
-  parsed: (tree: Oid) => ParsedImage,
+  runsOf: (directory: string) => ParsedImage['runs'],
   fail: Fail,
 ): Record<string, Image> {
   const images: Record<string, Image> = {};
@@ -200,7 +223,7 @@ function imagesOf(
         `there is no image ${quote(name)}: the folder ${quote(directory)} is not in this commit; add it with an image.yaml`,
       );
     else {
-      const { runs } = parsed(tree);
+      const runs = runsOf(directory);
       if (runs === undefined)
         fail(
           at,

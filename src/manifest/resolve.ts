@@ -1,247 +1,303 @@
 /**
- * The files of a commit → what it declares: references resolved, duplicates refused, revisions made. What did not change since
- * the last time is taken over: for that, some maps are copied and some lists walked, but nothing is hashed or checked again.
+ * What a commit's files hold → what it declares: references resolved, duplicates refused, revisions made. Nothing is looked at
+ * that has nothing to do with what is different from the commit before: the work grows with the change, not with the repository.
  */
-import { quote } from './diagnostic.ts';
-import {
-  compareFiles,
-  type Documents,
-  duplicates,
-  type Entry,
-  type FileChanges,
-  listOthers,
-  manifestsOf,
-  ofHosts,
-  placed,
-  placeOf,
-  single,
-  updateDocuments,
-} from './documents.ts';
-import { type ParsedImage, parseImage } from './image.ts';
-import type { ManifestFile } from './parsed.ts';
-import { type ResolvedInstances, resolveInstances, type Surroundings } from './resolve-instances.ts';
-import { imageSources, type Made, makeResource, type Sources, sameSources } from './resolve-resource.ts';
-import type { Declared, Diagnostic, Oid, Operation, ReplicasResource, ResourceId } from './resource.ts';
+import { type Documents, type Entry, ofHosts, placeOf, single } from './documents.ts';
+import { sortedDiagnostics, updateFindings } from './findings.ts';
+import type { ImageTree } from './image.ts';
+import type { ResourceDocument } from './parsed.ts';
+import { changedKeys, changesOf, empty, type MapEdit, type PersistentMap } from './persistent-map.ts';
+import { type ResolvedInstances, resolveInstances } from './resolve-instances.ts';
+import { imageSources, type Made, makeResource, type Names, type Sources, sameSources } from './resolve-resource.ts';
+import type { Declared, Diagnostic, Operation, Resource, ResourceId, Target } from './resource.ts';
 import type { ScriptFile } from './script-file.ts';
-import { type KnownTarget, validTargets } from './targets.ts';
-
-export { referencedImages } from './targets.ts';
-
-/** An image folder of the commit: the id of its tree, and its `image.yaml`, where it has one. */
-export interface ImageTree {
-  tree: Oid;
-  yaml?: string | Uint8Array;
-}
+import { manifestChanges, NOTHING_SURVEYED, type Survey } from './survey.ts';
 
 /** All that a commit declares but its id (in no certain order), and what the next `resolve` takes over. */
-export interface Resolved extends Omit<Declared, 'commit' | 'resources' | 'hostTargets'>, ResolvedInstances {
-  resources: Map<ResourceId, ReplicasResource>;
+export interface Resolved extends Omit<Declared, 'commit'> {
   memo: Memo;
 }
-interface Memo {
-  files: Map<string, ManifestFile>;
-  documents: Documents;
+
+/** Maps in which `changedKeys` finds what the next commit changes. */
+export interface Memo {
+  survey: Survey;
+  images: ReadonlyMap<string, ImageTree>;
+  scripts: ReadonlyMap<string, ScriptFile>;
   /** Of each id that is declared once and valid by itself. */
-  made: Map<ResourceId, Made>;
-  /** Those that share a host with others, by host. */
-  sharing: Map<string, ResourceId[]>;
-  trees: Map<string, Oid>;
-  images: Map<Oid, ParsedImage>;
+  made: PersistentMap<ResourceId, Made>;
+  /** Those of which none is made, for want of what they name. */
+  wanting: ReadonlySet<ResourceId>;
+  /** Those that were made, by host at the router: more than one for a host are none of them valid. */
+  hosts: PersistentMap<string, readonly ResourceId[]>;
+  instances: ResolvedInstances;
+  /** By where they come from. */
+  findings: PersistentMap<string, readonly Diagnostic[]>;
 }
 
+const NO_INSTANCES: ResolvedInstances = {
+  instances: new Map(),
+  invalidInstances: new Set(),
+  hostTargets: new Map(),
+  diagnostics: [],
+};
+
+const NOTHING: Resolved = {
+  resources: empty<ResourceId, Resource>(),
+  operations: empty<string, Operation>(),
+  targets: targetsOf(NOTHING_SURVEYED),
+  hostTargets: new Map(),
+  diagnostics: [],
+  invalid: new Set(),
+  unreadable: new Set(),
+  memo: {
+    survey: NOTHING_SURVEYED,
+    images: new Map(),
+    scripts: new Map(),
+    made: empty(),
+    wanting: new Set(),
+    hosts: empty(),
+    instances: NO_INSTANCES,
+    findings: empty(),
+  },
+};
+
 /**
- * `images`: what is at each folder of `referencedImages(files)`; absent where there is nothing; `scripts`: the same for
- * `referencedScripts(files)`. A resource whose document,
- * ConfigMaps, images and target are those of `previous` is the same object as there; for that, an unchanged blob must come
- * with the same `parsed` object. `previous` is left as it is.
+ * `images`: what is at each of `survey.images`; absent where there is nothing; `scripts`: the same for `survey.scripts`. The
+ * survey must be made from that of `previous`, which is left as it is. A resource whose document, ConfigMaps, images and target
+ * are those of `previous` is the same object as there, and so are collections that are not different.
  */
 export function resolve(
-  previous: Resolved | undefined,
-  files: readonly ManifestFile[],
+  previous: Resolved = NOTHING,
+  survey: Survey,
   images: ReadonlyMap<string, ImageTree>,
   scripts: ReadonlyMap<string, ScriptFile> = new Map(),
 ): Resolved {
-  const before = previous?.memo;
-  const manifests = manifestsOf(files);
-  const changes = compareFiles(before?.files ?? new Map(), manifests);
-  const documents = updateDocuments(before?.documents, changes);
-  const targets = validTargets(documents.targets);
+  const before = previous.memo;
+  const files = [...manifestChanges(before.survey, survey)];
+  const looked = remake(before, new Set(affected(previous, survey, images)), survey, images);
+  const made = madeOf(before, looked);
+  const hosts = updateHosts(before, looked);
+  const validity = new Map<ResourceId, boolean>();
+  const resources = (previous.resources as PersistentMap<ResourceId, Resource>).edit();
+  for (const id of withNeighbours(before, looked, hosts)) {
+    const resource = (looked.get(id)?.after ?? made.get(id))?.resource;
+    const isAlone = resource !== undefined && hosts.get(resource.spec.host)?.length === 1;
+    if (isAlone) resources.set(id, resource);
+    else resources.delete(id);
+    validity.set(id, isAlone || !survey.documents.resources.has(id));
+  }
+  const instances = instancesOf(before, { survey, images, scripts, hosts }, resources);
+  noteInstances(before.instances, instances, resources, validity);
   const memo: Memo = {
-    files: new Map(manifests.map((file) => [file.path, file])),
-    documents,
-    made: new Map(before?.made),
-    sharing: new Map(),
-    trees: new Map([...images].map(([directory, { tree }]) => [directory, tree])),
-    images: parsedImages(before, images),
+    ...{ survey, images, scripts, made, hosts, instances },
+    wanting: changedSet(
+      before.wanting,
+      [...looked].map(([id, { after }]) => [id, after !== undefined && after.resource === undefined]),
+    ),
+    findings: updateFindings(before, { survey, images, made, hosts, instances }, files, looked),
   };
-  const resolved: Resolved = {
-    resources: new Map(previous?.resources),
-    operations: operationsOf(documents),
-    targets: new Map([...targets].map(([name, { target }]) => [name, target])),
-    diagnostics: [],
-    invalid: new Set(previous?.invalid),
-    unreadable: new Set(),
-    instances: new Map(),
-    invalidInstances: new Set(),
-    hostTargets: new Map(),
+  return {
+    resources: resources.done(),
+    operations: operationsOf(previous, survey.documents),
+    targets: survey.targets === before.survey.targets ? previous.targets : targetsOf(survey),
+    hostTargets: instances.hostTargets,
+    diagnostics: memo.findings === before.findings ? previous.diagnostics : sortedDiagnostics(memo.findings),
+    invalid: changedSet(
+      previous.invalid,
+      [...validity].map(([id, isValid]) => [id, !isValid]),
+    ),
+    unreadable: changedSet(
+      previous.unreadable,
+      files.map(({ path, after }) => [path, after?.parsed.unreadable === true]),
+    ),
     memo,
   };
-  for (const id of affected(before, memo, changes)) resolveResource(resolved, id, targets);
-  refuseSharedHosts(resolved);
-  const surroundings: Surroundings = {
-    documents,
-    targets,
-    hosts: () => new Map([...resolved.resources].map(([id, { spec }]) => [spec.host, id])),
-    tree: (directory) => memo.trees.get(directory),
-    image: (tree) => memo.images.get(tree) ?? NO_IMAGE,
-    scripts,
-  };
-  Object.assign(resolved, resolveInstances(surroundings, previous?.instances, resolved.diagnostics));
-  collectDiagnostics(resolved, images);
-  return resolved;
 }
 
-/** The resources to look at anew. */
-function affected(
-  before: Memo | undefined,
-  { documents, trees }: Memo,
-  { removed, added }: FileChanges,
-): Iterable<ResourceId> {
-  const changed = [...removed, ...added].flatMap(({ parsed }) => parsed.documents);
-  if (before === undefined || changed.some(({ kind }) => kind === 'Target')) {
-    return new Set([...documents.resources.keys(), ...(before?.documents.resources.keys() ?? [])]);
-  }
-  const ids = new Set<ResourceId>([...before.sharing.values()].flat());
-  const configMaps = new Set<string>();
-  for (const { kind, name } of changed) {
-    if (kind === 'ConfigMap') configMaps.add(name);
-    else if (kind === 'Workload' || kind === 'Service') ids.add(`${kind}/${name}`);
-  }
-  const directories = new Set<string>();
-  for (const directory of new Set([...before.trees.keys(), ...trees.keys()]))
-    if (before.trees.get(directory) !== trees.get(directory)) directories.add(directory);
-  for (const [id, { sources, resource }] of before.made)
-    if (resource === undefined || names(sources, configMaps, directories)) ids.add(id);
-  return ids;
-}
-
-function names({ entry, images }: Sources, configMaps: Set<string>, directories: Set<string>): boolean {
-  if (configMaps.size > 0 && entry.document.declares?.configMaps.some(({ name }) => configMaps.has(name))) return true;
-  return directories.size > 0 && images.some(({ directory }) => directory !== undefined && directories.has(directory));
-}
-
-const NO_IMAGE: ParsedImage = { diagnostics: [] };
-
-function resolveResource(
-  { resources, invalid, memo }: Resolved,
-  id: ResourceId,
-  targets: Map<string, KnownTarget>,
-): void {
-  const { documents, made, trees, images } = memo;
-  const before = made.get(id);
-  made.delete(id);
-  resources.delete(id);
-  invalid.delete(id);
-  const entry = single(documents.resources.get(id));
-  if (entry === 'missing') return;
-  if (entry === 'invalid' || entry.document.declares === undefined) {
-    invalid.add(id);
+/** The replicas to look at anew. */
+function* affected(
+  { memo: before }: Resolved,
+  survey: Survey,
+  images: ReadonlyMap<string, ImageTree>,
+): Generator<ResourceId> {
+  const { documents } = survey;
+  yield* changedKeys(before.survey.documents.resources, documents.resources);
+  if (before.survey === NOTHING_SURVEYED) return;
+  if (survey.targets !== before.survey.targets) {
+    yield* documents.resources.keys();
     return;
   }
+  let isNameChanged = false;
+  for (const name of changedKeys(before.survey.documents.configMaps, documents.configMaps)) {
+    isNameChanged = true;
+    yield* resourcesIn(survey, survey.configMaps.get(name)?.keys());
+  }
+  for (const directory of changedKeys(before.images, images))
+    yield* resourcesIn(survey, survey.images.get(directory)?.keys());
+  // An error tells what else there is.
+  if (isNameChanged) yield* before.wanting;
+}
+
+function* resourcesIn({ files }: Survey, paths: Iterable<string> = []): Generator<ResourceId> {
+  for (const path of paths)
+    for (const { kind, name } of files.get(path)?.parsed.documents ?? [])
+      if (kind === 'Workload' || kind === 'Service') yield `${kind}/${name}`;
+}
+
+/** Of each replica that was looked at anew, what it was and what it is; undefined: not declared once and valid by itself. */
+export type Looked = ReadonlyMap<ResourceId, { before: Made | undefined; after: Made | undefined }>;
+
+function remake(
+  { made }: Memo,
+  ids: ReadonlySet<ResourceId>,
+  survey: Survey,
+  images: ReadonlyMap<string, ImageTree>,
+): Looked {
+  const looked = new Map<ResourceId, { before: Made | undefined; after: Made | undefined }>();
+  const names = namesOf(survey);
+  for (const id of ids) {
+    const before = made.get(id);
+    looked.set(id, { before, after: make(before, survey.documents.resources.get(id), survey, images, names) });
+  }
+  return looked;
+}
+
+function madeOf(before: Memo, looked: Looked): Memo['made'] {
+  const made = before.made.edit();
+  for (const [id, { after }] of looked) {
+    if (after === undefined) made.delete(id);
+    else made.set(id, after);
+  }
+  return made.done();
+}
+
+function make(
+  before: Made | undefined,
+  entries: readonly Entry<ResourceDocument>[] | undefined,
+  { documents, targets }: Survey,
+  images: ReadonlyMap<string, ImageTree>,
+  names: Names,
+): Made | undefined {
+  const entry = single(entries);
+  if (typeof entry !== 'object' || entry.document.declares === undefined) return undefined;
   const { declares } = entry.document;
   const target = targets.get(declares.spec.target);
   const sources: Sources = {
     entry,
     ...(target && { target }),
     configMaps: declares.configMaps.map(({ name }) => single(documents.configMaps.get(name))),
-    images: imageSources(declares, target?.target, (directory) => trees.get(directory)),
+    images: imageSources(declares, target?.target, (directory) => images.get(directory)?.tree),
   };
-  // An error also names what else there is, so it is made anew; a resource depends on its sources only.
-  const isSame = before?.resource !== undefined && sameSources(before.sources, sources);
-  const now = isSame
-    ? before
-    : makeResource(sources, (tree) => images.get(tree) ?? NO_IMAGE, {
-        targets: () => [...targets.keys()],
-        configMaps: () => [...documents.configMaps.keys()],
-        isOfHosts: (name) => ofHosts(documents.targets.get(name)) !== undefined,
-      });
-  made.set(id, now);
-  if (now.resource === undefined) invalid.add(id);
-  else resources.set(id, now.resource);
+  // An error also tells what else there is, so it is made anew; a resource depends on its sources only.
+  if (before?.resource !== undefined && sameSources(before.sources, sources)) return before;
+  return makeResource(sources, (directory) => images.get(directory)?.image.runs, names);
 }
 
-function operationsOf({ operations }: Documents): Map<string, Operation> {
-  const found = new Map<string, Operation>();
-  for (const [name, entries] of operations) {
-    const entry = single(entries);
-    if (typeof entry === 'object' && entry.document.declares !== undefined)
-      found.set(name, { name, ...entry.document.declares, place: placeOf(entry) });
+/** Sorted, so that an error does not depend on what was there before; and only where there is one. */
+function namesOf({ documents, targets }: Survey): Names {
+  let configMaps: string[] | undefined;
+  return {
+    targets: () => [...targets.keys()],
+    configMaps() {
+      configMaps ??= [...documents.configMaps.keys()].sort();
+      return configMaps;
+    },
+    isOfHosts: (name) => ofHosts(documents.targets.get(name)) !== undefined,
+  };
+}
+
+function updateHosts(before: Memo, looked: Looked): Memo['hosts'] {
+  const hosts = before.hosts.edit();
+  for (const [id, { before, after }] of looked) {
+    const [was, is] = [before?.resource?.spec.host, after?.resource?.spec.host];
+    if (was === is) continue;
+    if (was !== undefined) replace(hosts, was, (ids) => ids.filter((other) => other !== id));
+    if (is !== undefined) replace(hosts, is, (ids) => [...ids, id].sort());
   }
-  return found;
+  return hosts.done();
 }
 
-function parsedImages(before: Memo | undefined, images: ReadonlyMap<string, ImageTree>): Map<Oid, ParsedImage> {
-  const parsed = new Map<Oid, ParsedImage>();
-  for (const { tree, yaml } of images.values())
-    if (!parsed.has(tree)) parsed.set(tree, before?.images.get(tree) ?? parsedImage(yaml));
-  return parsed;
+function replace(
+  hosts: MapEdit<string, readonly ResourceId[]>,
+  host: string,
+  change: (ids: readonly ResourceId[]) => ResourceId[],
+): void {
+  const ids = change(hosts.get(host) ?? []);
+  if (ids.length > 0) hosts.set(host, ids);
+  else hosts.delete(host);
 }
 
-function parsedImage(yaml: string | Uint8Array | undefined): ParsedImage {
-  if (yaml !== undefined) return parseImage(yaml);
-  const message = 'there is no image.yaml in this folder; add one with a command, such as "command: [node, server.js]"';
-  return { diagnostics: [{ at: [1, 1], path: '', severity: 'error', code: 'missing-image-yaml', message }] };
+/** And those that share, or shared, a host with one of them. */
+function withNeighbours(before: Memo, looked: Looked, hosts: Memo['hosts']): Set<ResourceId> {
+  const all = new Set(looked.keys());
+  for (const { after: ids = [] } of changesOf(before.hosts, hosts)) for (const id of ids) all.add(id);
+  return all;
 }
 
-/** The router could serve only one of them, so it serves neither anew. */
-function refuseSharedHosts({ resources, invalid, memo: { sharing } }: Resolved): void {
-  const first = new Map<string, ResourceId>();
-  for (const [id, { spec }] of resources) {
-    const before = first.get(spec.host);
-    if (before === undefined) first.set(spec.host, id);
-    else if (!sharing.has(spec.host)) sharing.set(spec.host, [before, id]);
-    else sharing.get(spec.host)?.push(id);
-  }
-  for (const ids of sharing.values())
-    for (const id of ids.sort()) {
-      invalid.add(id);
-      resources.delete(id);
-    }
-}
-
-function collectDiagnostics({ diagnostics, unreadable, memo }: Resolved, images: ReadonlyMap<string, ImageTree>): void {
-  for (const [path, { parsed }] of memo.files) {
-    if (parsed.unreadable) unreadable.add(path);
-    for (const diagnostic of parsed.diagnostics) diagnostics.push(placed(path, diagnostic));
-  }
-  for (const map of Object.values(memo.documents) as Map<string, Entry[]>[])
-    for (const entries of map.values()) if (entries.length > 1) diagnostics.push(...duplicates(entries));
-  for (const made of memo.made.values()) for (const diagnostic of made.diagnostics) diagnostics.push(diagnostic);
-  for (const [directory, { tree }] of images)
-    for (const diagnostic of memo.images.get(tree)?.diagnostics ?? [])
-      diagnostics.push(placed(`${directory}/image.yaml`, diagnostic));
-  diagnostics.push(...hostDiagnostics(memo));
-  diagnostics.sort(byPlace);
-}
-
-function hostDiagnostics({ made, sharing }: Memo): Diagnostic[] {
-  return [...sharing].flatMap(([host, ids]) =>
-    ids.flatMap((id) => {
-      const entry = made.get(id)?.sources.entry;
-      if (entry === undefined) return [];
-      const [line, column] = entry.document.declares?.hostAt ?? entry.document.at;
-      return {
-        place: { file: entry.path, line, column },
-        path: 'spec.host',
-        severity: 'error',
-        code: 'duplicate-host',
-        message: `the host ${quote(host)} is also that of ${listOthers(ids, id, String)}, which makes all of them invalid; give each a host of its own`,
-        resource: id,
-      };
-    }),
+/** Those of before, where nothing that they are made of is different. */
+function instancesOf(
+  before: Memo,
+  now: Pick<Memo, 'survey' | 'images' | 'scripts' | 'hosts'>,
+  resources: MapEdit<ResourceId, Resource>,
+): ResolvedInstances {
+  const { documents, targets } = now.survey;
+  const isSame =
+    documents.instances === before.survey.documents.instances &&
+    targets === before.survey.targets &&
+    (documents.instances.size === 0 ||
+      (isEqual(before.images, now.images) && isEqual(before.scripts, now.scripts) && before.hosts === now.hosts));
+  if (isSame) return before.instances;
+  return resolveInstances(
+    {
+      ...{ documents, targets, scripts: now.scripts },
+      host: (name) => now.hosts.get(name)?.find((id) => resources.get(id) !== undefined),
+      image: (directory) => now.images.get(directory),
+    },
+    before.instances.instances,
   );
 }
 
-const byPlace = (a: Diagnostic, b: Diagnostic) =>
-  compare(a.place.file, b.place.file) || a.place.line - b.place.line || a.place.column - b.place.column;
-const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b));
+function isEqual<V>(before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): boolean {
+  for (const _ of changedKeys(before, after)) return false;
+  return true;
+}
+
+function noteInstances(
+  before: ResolvedInstances,
+  now: ResolvedInstances,
+  resources: MapEdit<ResourceId, Resource>,
+  validity: Map<ResourceId, boolean>,
+): void {
+  if (before === now) return;
+  for (const id of before.instances.keys()) if (!now.instances.has(id)) resources.delete(id);
+  for (const [id, resource] of now.instances) resources.set(id, resource);
+  for (const id of before.invalidInstances) validity.set(id, true);
+  for (const id of now.invalidInstances) validity.set(id, false);
+}
+
+function operationsOf(previous: Resolved, documents: Documents): PersistentMap<string, Operation> {
+  const operations = (previous.operations as PersistentMap<string, Operation>).edit();
+  for (const name of changedKeys(previous.memo.survey.documents.operations, documents.operations)) {
+    const entry = single(documents.operations.get(name));
+    if (typeof entry === 'object' && entry.document.declares !== undefined)
+      operations.set(name, { name, ...entry.document.declares, place: placeOf(entry) });
+    else operations.delete(name);
+  }
+  return operations.done();
+}
+
+function targetsOf({ targets }: Survey): Map<string, Target> {
+  return new Map([...targets].map(([name, { target }]) => [name, target]));
+}
+
+/** The same object where nothing is different. */
+function changedSet<T>(before: ReadonlySet<T>, contained: readonly (readonly [T, boolean])[]): ReadonlySet<T> {
+  const different = contained.filter(([value, isIn]) => before.has(value) !== isIn);
+  if (different.length === 0) return before;
+  const after = new Set(before);
+  for (const [value, isIn] of different) {
+    if (isIn) after.add(value);
+    else after.delete(value);
+  }
+  return after;
+}

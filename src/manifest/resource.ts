@@ -416,13 +416,13 @@ export interface Diagnostic {
 /** All that one commit declares. */
 export interface Declared {
   commit: Oid;
-  resources: Map<ResourceId, Resource>;
-  operations: Map<string, Operation>;
-  targets: Map<string, Target>;
-  hostTargets: Map<string, HostTarget>;
-  diagnostics: Diagnostic[];
+  resources: ReadonlyMap<ResourceId, Resource>;
+  operations: ReadonlyMap<string, Operation>;
+  targets: ReadonlyMap<string, Target>;
+  hostTargets: ReadonlyMap<string, HostTarget>;
+  diagnostics: readonly Diagnostic[];
   /** Resources that are named but not valid: the last valid one goes on. */
-  invalid: Set<ResourceId>;
+  invalid: ReadonlySet<ResourceId>;
   /** Files that could not be read at all: whatever they declared before is not deleted. */
-  unreadable: Set<string>;
+  unreadable: ReadonlySet<string>;
 }

@@ -1,6 +1,5 @@
-/** The files of scripts: which ones a commit's manifests name, and their text. */
-import { manifestsOf } from './documents.ts';
-import type { ManifestFile } from './parsed.ts';
+/** The files of scripts: where they are, and their text. */
+import { plainPath } from './documents.ts';
 import type { Oid } from './resource.ts';
 
 /** What is at a path of the commit that a script names; `refused`: its content is not to be read. */
@@ -13,18 +12,7 @@ export const MAX_SCRIPT = 2 ** 20;
 
 /** `runFile: scripts/up.sh` in `fleets/web.yaml` is `fleets/scripts/up.sh`. */
 export const scriptPath = (manifest: string, file: string): string =>
-  `${manifest.slice(0, manifest.lastIndexOf('/') + 1)}${file}`;
-
-/** The files that the caller must look up before it calls `resolve`. */
-export function referencedScripts(files: readonly ManifestFile[]): Set<string> {
-  const paths = new Set<string>();
-  for (const { path, parsed } of manifestsOf(files))
-    for (const document of parsed.documents) {
-      if (document.kind !== 'Fleet' && document.kind !== 'Cluster') continue;
-      for (const { file } of document.declares?.scripts ?? []) paths.add(scriptPath(path, file));
-    }
-  return paths;
-}
+  plainPath(`${manifest.slice(0, manifest.lastIndexOf('/') + 1)}${file}`);
 
 /** Its text, or why it has none. */
 export function scriptText(path: string, file: ScriptFile | undefined): { text: string } | { wrong: string } {

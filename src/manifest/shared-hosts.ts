@@ -13,13 +13,13 @@ interface Shared {
   users: string[];
 }
 
-/** `taken`: what else is at the router, by host name. Each resource is told of one thing that it shares. */
+/** `taken`: what else has a host at the router. Each resource is told of one thing that it shares. */
 export function sharedBy(
   {
     instances,
     hostTargets,
   }: { instances: Map<InstanceResourceId, InstanceResource>; hostTargets: Map<string, HostTarget> },
-  taken: () => ReadonlyMap<string, string>,
+  taken: (host: string) => string | undefined,
 ): (Shared & { ids: InstanceResourceId[] })[] {
   const found = new Map<string, Shared & { ids: InstanceResourceId[] }>();
   for (const [id, { spec }] of instances) {
@@ -28,10 +28,8 @@ export function sharedBy(
       for (const { name } of membersOn(target.ssh, spec)) use(found, { host: name, target: target.name }, id);
     else if (spec.kind === 'Fleet') use(found, { host: spec.host }, id);
   }
-  const routed = [...found.values()].filter(({ target }) => target === undefined);
-  const others = routed.length === 0 ? undefined : taken();
-  for (const shared of routed) {
-    const other = others?.get(shared.host);
+  for (const shared of found.values()) {
+    const other = shared.target === undefined ? taken(shared.host) : undefined;
     if (other !== undefined) shared.users.push(other);
   }
   const told = new Set<InstanceResourceId>();

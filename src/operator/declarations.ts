@@ -1,6 +1,6 @@
 /** From what a commit declares to what each known resource is told: deletion is guarded, invalid is never deleted. Pure. */
 import { formatDiagnostic } from '../manifest/diagnostic.ts';
-import type { Declared, Oid, Resource, ResourceId } from '../manifest/resource.ts';
+import type { Declared, Diagnostic, Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { Declaration } from '../rollout/decision.ts';
 import type { DeclaredNow } from '../status/health.ts';
 
@@ -29,40 +29,40 @@ export interface Told {
  * `commitOf`: the newest commit that changed the inputs of a resource; `deletedBy`: the one that deleted it.
  * What is as it was told `before` is the same object as there.
  * More than half of what was there, or the last of a kind, is only deleted when an operation names the commit.
+ * `look`: those that are told; all that the commit changes must be among them, and all that are known and not in it.
  */
 export function tell(
   declared: Declared,
   known: ReadonlyMap<ResourceId, KnownResource>,
   commitOf: (id: ResourceId) => Oid,
   before: ReadonlyMap<ResourceId, Told> = new Map(),
+  look: Iterable<ResourceId> = new Set([...declared.resources.keys(), ...declared.invalid, ...known.keys()]),
 ): Map<ResourceId, Told> {
   const told = new Map<ResourceId, Told>();
-  for (const [id, resource] of declared.resources) {
-    const said = before.get(id);
-    if (said?.declaration?.resource === resource && said.now.valid) {
-      told.set(id, said);
-      continue;
-    }
-    const commit = commitOf(id);
-    told.set(id, {
-      commit,
-      declaration: { resource, commit, deletionConfirmed: false },
-      now: { valid: true, ...aimOf(resource) },
-    });
-  }
-  for (const id of declared.invalid) told.set(id, goesOn(declared, known.get(id), errorsOf(declared, id)));
+  const errors = errorsOf(declared);
   const deleted: ResourceId[] = [];
-  for (const [id, before] of known) {
-    if (told.has(id)) continue;
-    if (before.file !== undefined && declared.unreadable.has(before.file)) {
-      told.set(id, goesOn(declared, before, errorsIn(declared, before.file)));
-    } else {
-      deleted.push(id);
-    }
+  for (const id of look) {
+    const resource = declared.resources.get(id);
+    const was = known.get(id);
+    if (resource !== undefined) told.set(id, declaredAs(resource, before.get(id), commitOf));
+    else if (declared.invalid.has(id)) told.set(id, goesOn(declared, was, errors.of(id)));
+    else if (was?.file !== undefined && declared.unreadable.has(was.file))
+      told.set(id, goesOn(declared, was, errors.in(was.file)));
+    else if (was !== undefined) deleted.push(id);
   }
   const guarded = needsConfirmation(deleted, known, declared);
   for (const id of deleted) told.set(id, deletionOf(declared, known.get(id), guarded));
   return told;
+}
+
+function declaredAs(resource: Resource, said: Told | undefined, commitOf: (id: ResourceId) => Oid): Told {
+  if (said?.declaration?.resource === resource && said.now.valid) return said;
+  const commit = commitOf(resource.id);
+  return {
+    commit,
+    declaration: { resource, commit, deletionConfirmed: false },
+    now: { valid: true, ...aimOf(resource) },
+  };
 }
 
 /** What should run; of a cluster, under the name that people know it by. */
@@ -100,10 +100,19 @@ function needsConfirmation(
 ): boolean {
   const fresh = deleted.filter((id) => known.get(id)?.deletion === undefined);
   if (fresh.length === 0) return false;
-  const before = [...known].filter(([, resource]) => resource.deletion === undefined);
-  if (fresh.length * 2 > before.length) return true;
-  const left = new Set([...declared.resources.keys(), ...declared.invalid].map((id) => id.split('/')[0]));
-  return fresh.some((id) => !left.has(known.get(id)?.kind));
+  let before = 0;
+  for (const { deletion } of known.values()) {
+    if (deletion === undefined) before++;
+    if (before >= fresh.length * 2) break;
+  }
+  if (fresh.length * 2 > before) return true;
+  const kinds = new Set(fresh.map((id) => known.get(id)?.kind));
+  for (const ids of [declared.invalid, declared.resources.keys()])
+    for (const id of ids) {
+      kinds.delete(id.slice(0, id.indexOf('/')));
+      if (kinds.size === 0) return false;
+    }
+  return true;
 }
 
 function confirmed(declared: Declared, commit: Oid): boolean {
@@ -113,15 +122,31 @@ function confirmed(declared: Declared, commit: Oid): boolean {
   );
 }
 
-function errorsOf(declared: Declared, id: ResourceId): string {
-  return firstOf(declared.diagnostics.filter((diagnostic) => diagnostic.resource === id));
+/** The diagnostics are looked through once, and only where one is asked for. */
+function errorsOf({ diagnostics }: Declared): { of(id: ResourceId): string; in(file: string): string } {
+  let index: Record<'resources' | 'files', Map<string, Diagnostic[]>> | undefined;
+  const found = () => {
+    index ??= {
+      resources: groupBy(diagnostics, ({ resource }) => resource ?? ''),
+      files: groupBy(diagnostics, ({ place }) => place.file),
+    };
+    return index;
+  };
+  return { of: (id) => firstOf(found().resources.get(id)), in: (file) => firstOf(found().files.get(file)) };
 }
 
-function errorsIn(declared: Declared, file: string): string {
-  return firstOf(declared.diagnostics.filter((diagnostic) => diagnostic.place.file === file));
+function groupBy(diagnostics: readonly Diagnostic[], keyOf: (diagnostic: Diagnostic) => string) {
+  const groups = new Map<string, Diagnostic[]>();
+  for (const diagnostic of diagnostics) {
+    const key = keyOf(diagnostic);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [diagnostic]);
+    else group.push(diagnostic);
+  }
+  return groups;
 }
 
-function firstOf(diagnostics: Declared['diagnostics']): string {
+function firstOf(diagnostics: readonly Diagnostic[] = []): string {
   const errors = diagnostics.filter((diagnostic) => diagnostic.severity === 'error');
   const [first] = errors;
   if (first === undefined) return 'it cannot be read';

@@ -3,14 +3,15 @@ import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import type { Objects } from '../git/types.ts';
-import { PARSE_VERSION } from '../manifest/parse.ts';
-import { parseMany } from '../manifest/parse-many.ts';
-import type { ParsedFile } from '../manifest/parsed.ts';
+import type { ParsedImage } from '../manifest/image.ts';
+import { PARSE_VERSION, type ParsedFile } from '../manifest/parsed.ts';
 import type { Oid } from '../manifest/resource.ts';
 
 export interface KeptParses {
   /** Reads and parses what is not known yet. The same blob gives the same object as long as that is in use. */
   parse(oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, ParsedFile>>;
+  /** The same for files `image.yaml`. */
+  parseImages(oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, ParsedImage>>;
 }
 
 /** One line a blob: its id, a space, JSON. Lines are only appended; a file of which little is used is written anew. */
@@ -27,46 +28,70 @@ const SMALL = 8 * 1024 * 1024;
 const USED = 1 / 3;
 
 export async function openKeptParses(folder: string): Promise<KeptParses> {
-  const file = join(folder, `parses-${PARSE_VERSION}.jsonl`);
   await mkdir(folder, { recursive: true });
-  // Only until the first commit was read: from then on what is in use is there as objects.
-  let kept: Kept | undefined = indexed(await readFile(file).catch(() => Buffer.alloc(0)));
-  const known = new Map<Oid, WeakRef<ParsedFile>>();
-
   return {
-    async parse(oids, objects) {
-      const result = new Map<Oid, ParsedFile>();
-      const missing: Oid[] = [];
-      for (const oid of oids) {
-        const parsed = known.get(oid)?.deref() ?? (kept && fromKept(kept, oid));
-        if (parsed === undefined) missing.push(oid);
-        else result.set(oid, parsed);
-      }
-      if (kept !== undefined) await dropUnused(file, kept, result);
-      kept = undefined;
-      if (missing.length > 0) await append(file, await parseMissing(missing, objects, result));
-      for (const [oid, parsed] of result) known.set(oid, new WeakRef(parsed));
-      return result;
-    },
+    parse: await openKept(join(folder, `parses-${PARSE_VERSION}.jsonl`), parseManifests),
+    parseImages: await openKept(join(folder, `images-${PARSE_VERSION}.jsonl`), parseImages),
   };
 }
 
-/** The lines to keep. */
-async function parseMissing(
+/** Hands over each value that it parses, and its JSON. */
+type Parse<T> = (
   oids: Oid[],
   objects: Pick<Objects, 'blobs'>,
-  result: Map<Oid, ParsedFile>,
-): Promise<string[]> {
-  const lines: string[] = [];
-  await parseMany({
-    count: oids.length,
-    read: (take) => objects.blobs(oids, take),
-    each(oid, parsed, json) {
-      result.set(oid, parsed);
-      lines.push(`${oid} ${json}\n`);
-    },
+  each: (oid: Oid, parsed: T, json: string) => unknown,
+) => Promise<void>;
+
+/** The parsers are loaded when something must be parsed: a start from what is kept does without. */
+const parseManifests: Parse<ParsedFile> = async (oids, objects, each) => {
+  const { parseMany } = await import('../manifest/parse-many.ts');
+  await parseMany({ count: oids.length, read: (take) => objects.blobs(oids, take), each });
+};
+
+const parseImages: Parse<ParsedImage> = async (oids, objects, each) => {
+  const { parseImage } = await import('../manifest/parse-image.ts');
+  await objects.blobs(oids, (oid, content) => {
+    const parsed = parseImage(content);
+    each(oid, parsed, JSON.stringify(parsed));
   });
-  return lines;
+};
+
+/** Nothing is kept, and nothing known. */
+export const unkeptParses: KeptParses = { parse: unkept(parseManifests), parseImages: unkept(parseImages) };
+
+function unkept<T>(parseThem: Parse<T>) {
+  return async (oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, T>> => {
+    const result = new Map<Oid, T>();
+    if (oids.length > 0) await parseThem(oids, objects, (oid, parsed) => result.set(oid, parsed));
+    return result;
+  };
+}
+
+async function openKept<T extends object>(file: string, parseThem: Parse<T>) {
+  // Only until the first commit was read: from then on what is in use is there as objects.
+  let kept: Kept | undefined = indexed(await readFile(file).catch(() => Buffer.alloc(0)));
+  const known = new Map<Oid, WeakRef<T>>();
+
+  return async (oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, T>> => {
+    const result = new Map<Oid, T>();
+    const missing: Oid[] = [];
+    for (const oid of oids) {
+      const parsed = known.get(oid)?.deref() ?? (kept && fromKept<T>(kept, oid));
+      if (parsed === undefined) missing.push(oid);
+      else result.set(oid, parsed);
+    }
+    if (kept !== undefined) await dropUnused(file, kept, result);
+    kept = undefined;
+    const lines: string[] = [];
+    if (missing.length > 0)
+      await parseThem(missing, objects, (oid, parsed, json) => {
+        result.set(oid, parsed);
+        lines.push(`${oid} ${json}\n`);
+      });
+    if (lines.length > 0) await append(file, lines);
+    for (const [oid, parsed] of result) known.set(oid, new WeakRef(parsed));
+    return result;
+  };
 }
 
 /** Losing it costs time, never correctness: a failure to write is no failure. */
@@ -100,11 +125,11 @@ function indexed(bytes: Buffer): Kept {
   return { bytes, places };
 }
 
-function fromKept({ bytes, places }: Kept, oid: Oid): ParsedFile | undefined {
+function fromKept<T>({ bytes, places }: Kept, oid: Oid): T | undefined {
   const place = places.get(oid);
   if (place === undefined) return undefined;
   try {
-    return JSON.parse(bytes.toString('utf8', ...place)) as ParsedFile;
+    return JSON.parse(bytes.toString('utf8', ...place)) as T;
   } catch {
     return undefined;
   }

@@ -2,10 +2,14 @@
 import { compare, entryAt, list } from '../git/compare.ts';
 import type { Objects, TreeEntry } from '../git/types.ts';
 import { DEFAULT_IMAGES } from '../manifest/documents.ts';
-import type { ManifestFile, ParsedFile } from '../manifest/parsed.ts';
-import { type ImageTree, type Resolved, referencedImages, resolve } from '../manifest/resolve.ts';
+import { type ImageTree, missingImage } from '../manifest/image.ts';
+import type { ParsedFile } from '../manifest/parsed.ts';
+import { changedKeys, empty, type PersistentMap } from '../manifest/persistent-map.ts';
+import { type Resolved, resolve } from '../manifest/resolve.ts';
 import type { Declared, Oid, Resource, ResourceId } from '../manifest/resource.ts';
-import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../manifest/script-file.ts';
+import { MAX_SCRIPT, type ScriptFile } from '../manifest/script-file.ts';
+import { type Survey, survey } from '../manifest/survey.ts';
+import { NO_USES, type Uses } from '../manifest/uses.ts';
 import type { KeptParses } from './kept-parses.ts';
 
 export interface Snapshots {
@@ -17,8 +21,9 @@ export interface Snapshots {
 
 interface Snapshot {
   commit: Oid;
-  files: Map<string, ManifestFile>;
-  images: Map<string, ImageTree>;
+  survey: Survey;
+  images: PersistentMap<string, ImageTree>;
+  scripts: PersistentMap<string, ScriptFile>;
   resolved: Resolved;
 }
 
@@ -31,21 +36,11 @@ export function createSnapshots(objects: Objects, under: string, parses: KeptPar
 
   async function take(commit: Oid): Promise<Snapshot> {
     if (latest?.commit === commit) return latest;
-    const files = new Map(latest?.files);
-    const changed = new Map<string, TreeEntry>();
-    for (const { path, after } of await changesOf(objects, latest?.commit, commit, under)) {
-      if (!isManifestPath(path, under)) continue;
-      if (after === undefined) files.delete(path);
-      else changed.set(path, after);
-    }
-    const parsed = await parseChanged(objects, changed, parses);
-    for (const [path, { oid, mode }] of changed) {
-      files.set(path, { path, oid, parsed: parsed.get(path) ?? notAFile(mode) });
-    }
-    const all = [...files.values()];
-    const images = await imagesOf(objects, commit, all, latest);
-    const scripts = await scriptsOf(objects, commit, all);
-    return { commit, files, images, resolved: resolve(latest?.resolved, all, images, scripts) };
+    const changes = await changesOf(objects, latest?.commit, commit, under);
+    const found = survey(await filesOf(objects, changes, under, parses, latest?.survey.files), latest?.survey);
+    const images = await imagesOf(objects, commit, found, parses, latest);
+    const scripts = await scriptsOf(objects, commit, found, changes, latest);
+    return { commit, survey: found, images, scripts, resolved: resolve(latest?.resolved, found, images, scripts) };
   }
 
   return {
@@ -59,26 +54,22 @@ export function createSnapshots(objects: Objects, under: string, parses: KeptPar
       others.set(commit, snapshot);
       const [oldest] = others.keys();
       if (others.size > OTHERS && oldest !== undefined) others.delete(oldest);
-      return snapshot.resolved.resources.get(id) ?? snapshot.resolved.instances.get(id);
+      return snapshot.resolved.resources.get(id);
     },
   };
 }
 
-/** Of all kinds. */
-export function asDeclared(commit: Oid, resolved: Resolved): Declared {
-  const { memo: _, instances, invalidInstances, resources, invalid, ...declared } = resolved;
-  return {
-    ...{ commit, ...declared },
-    resources: new Map<ResourceId, Resource>([...resources, ...instances]),
-    invalid: new Set([...invalid, ...invalidInstances]),
-  };
+export function asDeclared(commit: Oid, { memo: _, ...declared }: Resolved): Declared {
+  return { commit, ...declared };
 }
 
-async function changesOf(objects: Objects, before: Oid | undefined, after: Oid, under: string) {
+type Changes = { path: string; after?: TreeEntry }[];
+
+async function changesOf(objects: Objects, before: Oid | undefined, after: Oid, under: string): Promise<Changes> {
   if (before !== undefined) return compare(objects, before, after, under);
   const enter = (directory: string) => !skipped(directory, under);
   const entries = await list(objects, after, under, enter);
-  return entries.map((entry) => ({ path: entry.path, after: entry as TreeEntry }));
+  return entries.map((entry) => ({ path: entry.path, after: entry }));
 }
 
 /** `*.yaml` and `*.yml` outside of dot folders and of the image folder. */
@@ -92,24 +83,30 @@ function skipped(directory: string, under: string): boolean {
   return inside.split('/').some((segment) => segment.startsWith('.'));
 }
 
-async function parseChanged(
+async function filesOf(
   objects: Objects,
-  changed: Map<string, TreeEntry>,
+  changes: Changes,
+  under: string,
   parses: KeptParses,
-): Promise<Map<string, ParsedFile>> {
-  const result = new Map<string, ParsedFile>();
+  before: Survey['files'] = empty(),
+): Promise<Survey['files']> {
+  const files = before.edit();
+  const changed = changes.filter(({ path }) => isManifestPath(path, under));
   const blobs = new Set<Oid>();
-  for (const [path, { mode, oid }] of changed) {
-    if (mode === 'file' || mode === 'executable') blobs.add(oid);
-    else result.set(path, notAFile(mode));
-  }
+  for (const { after } of changed) if (after !== undefined && isFile(after)) blobs.add(after.oid);
   const parsed = await parses.parse([...blobs], objects);
-  for (const [path, { oid }] of changed) {
-    const file = parsed.get(oid);
-    if (file !== undefined && !result.has(path)) result.set(path, file);
+  for (const { path, after } of changed) {
+    if (after === undefined) {
+      files.delete(path);
+      continue;
+    }
+    const file = isFile(after) ? parsed.get(after.oid) : undefined;
+    files.set(path, { path, oid: after.oid, parsed: file ?? notAFile(after.mode) });
   }
-  return result;
+  return files.done();
 }
+
+const isFile = ({ mode }: TreeEntry): boolean => mode === 'file' || mode === 'executable';
 
 /** Where a manifest should be. */
 export function notAFile(mode: TreeEntry['mode']): ParsedFile {
@@ -121,29 +118,71 @@ export function notAFile(mode: TreeEntry['mode']): ParsedFile {
   };
 }
 
+/** Looked up are folders that were not named before, and those in which something changed. */
 async function imagesOf(
   objects: Objects,
   commit: Oid,
-  files: ManifestFile[],
+  { folders, images: named }: Survey,
+  parses: KeptParses,
   before: Snapshot | undefined,
-): Promise<Map<string, ImageTree>> {
-  const images = new Map<string, ImageTree>();
-  for (const directory of referencedImages(files)) {
-    const entry = await entryAt(objects, commit, directory);
-    if (entry?.mode !== 'tree') continue;
-    const known = before?.images.get(directory);
-    images.set(directory, known?.tree === entry.oid ? known : await imageTree(objects, entry.oid));
+): Promise<Snapshot['images']> {
+  const images = (before?.images ?? empty<string, ImageTree>()).edit();
+  const found = new Map<string, { tree: Oid; yaml: Oid | undefined }>();
+  const changed = before === undefined ? [] : await changedIn(objects, before.commit, commit, folders);
+  for (const directory of new Set([...namedAnew(before?.survey.images, named), ...changed])) {
+    const entry = named.has(directory) ? await entryAt(objects, commit, directory) : undefined;
+    if (entry?.mode !== 'tree') images.delete(directory);
+    else if (images.get(directory)?.tree !== entry.oid)
+      found.set(directory, { tree: entry.oid, yaml: await yamlIn(objects, entry.oid) });
   }
-  return images;
+  const yamls = new Set([...found.values()].flatMap(({ yaml }) => yaml ?? []));
+  const parsed = await parses.parseImages([...yamls], objects);
+  for (const [directory, { tree, yaml }] of found)
+    images.set(directory, { tree, image: parsed.get(yaml ?? '') ?? missingImage() });
+  return images.done();
 }
 
-async function scriptsOf(objects: Objects, commit: Oid, files: ManifestFile[]): Promise<Map<string, ScriptFile>> {
-  const scripts = new Map<string, ScriptFile>();
-  for (const path of referencedScripts(files)) {
-    const entry = await entryAt(objects, commit, path);
-    if (entry !== undefined) scripts.set(path, await scriptFile(objects, entry));
+/** Everything below these folders in which something is different, by path. */
+async function changedIn(objects: Objects, before: Oid, after: Oid, folders: Iterable<string>): Promise<Set<string>> {
+  const changed = new Set<string>();
+  for (const folder of folders)
+    for (const { path } of await compare(objects, before, after, folder))
+      for (const directory of withFolders(path)) changed.add(directory);
+  return changed;
+}
+
+async function yamlIn(objects: Objects, tree: Oid): Promise<Oid | undefined> {
+  const entry = (await objects.tree(tree)).find(({ name }) => name === 'image.yaml');
+  return entry !== undefined && isFile(entry) ? entry.oid : undefined;
+}
+
+/** And those that are named no more. */
+function* namedAnew(before: Uses = NO_USES, now: Uses): Generator<string> {
+  for (const name of changedKeys(before, now)) if (before.has(name) !== now.has(name)) yield name;
+}
+
+/** `a/b/c`, `a/b` and `a`. */
+function* withFolders(path: string): Generator<string> {
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) yield path.slice(0, end);
+}
+
+async function scriptsOf(
+  objects: Objects,
+  commit: Oid,
+  { scripts: named }: Survey,
+  changes: Changes,
+  before: Snapshot | undefined,
+): Promise<Snapshot['scripts']> {
+  const scripts = (before?.scripts ?? empty<string, ScriptFile>()).edit();
+  const changed = new Set(namedAnew(before?.survey.scripts, named));
+  if (named.size > 0 && before !== undefined)
+    for (const { path } of changes) for (const script of withFolders(path)) if (named.has(script)) changed.add(script);
+  for (const path of changed) {
+    const entry = named.has(path) ? await entryAt(objects, commit, path) : undefined;
+    if (entry === undefined) scripts.delete(path);
+    else scripts.set(path, await scriptFile(objects, entry));
   }
-  return scripts;
+  return scripts.done();
 }
 
 async function scriptFile(objects: Objects, { mode, oid }: TreeEntry): Promise<ScriptFile> {
@@ -152,10 +191,4 @@ async function scriptFile(objects: Objects, { mode, oid }: TreeEntry): Promise<S
   if (mode === 'tree') return { refused: 'a folder' };
   const content = await objects.blob(oid);
   return content.length > MAX_SCRIPT ? { refused: 'too large' } : { oid, content };
-}
-
-async function imageTree(objects: Objects, tree: Oid): Promise<ImageTree> {
-  const yaml = (await objects.tree(tree)).find(({ name, mode }) => name === 'image.yaml' && mode !== 'tree');
-  if (yaml === undefined || (yaml.mode !== 'file' && yaml.mode !== 'executable')) return { tree };
-  return { tree, yaml: await objects.blob(yaml.oid) };
 }

@@ -4,11 +4,11 @@ import { formatDiagnostic } from '../../src/manifest/diagnostic.ts';
 import { placed } from '../../src/manifest/documents.ts';
 import { clusterHosts, selectHosts } from '../../src/manifest/members.ts';
 import { parseFile } from '../../src/manifest/parse.ts';
-import type { InstanceDocument, ManifestFile, TargetDocument } from '../../src/manifest/parsed.ts';
+import type { InstanceDocument, TargetDocument } from '../../src/manifest/parsed.ts';
 import { type Resolved, resolve } from '../../src/manifest/resolve.ts';
 import type { SshTarget } from '../../src/manifest/resource.ts';
-import { MAX_SCRIPT, referencedScripts, type ScriptFile } from '../../src/manifest/script-file.ts';
-import { filesOf, imagesOf, oidOf, said } from './commit.ts';
+import { MAX_SCRIPT, type ScriptFile } from '../../src/manifest/script-file.ts';
+import { imagesOf, oidOf, said, surveyor } from './commit.ts';
 
 const document = (kind: string, spec: string, name = 'web') => `apiVersion: sluice/v1
 kind: ${kind}
@@ -374,25 +374,24 @@ interface Commit {
   scripts?: Record<string, string | ScriptFile>;
 }
 function repository() {
-  const known = new Map<string, ManifestFile>();
+  const look = surveyor();
   let last: Resolved | undefined;
   return (texts: Record<string, string>, { images = IMAGES, scripts = {} }: Commit = {}): Resolved => {
-    const files = filesOf(texts, known);
-    const asked = referencedScripts(files);
+    const seen = look(texts);
     const found = Object.entries(scripts)
-      .filter(([path]) => asked.has(path))
+      .filter(([path]) => seen.scripts.has(path))
       .map(([path, file]): [string, ScriptFile] => [
         path,
         typeof file === 'string' ? { oid: oidOf(file), content: file } : file,
       ]);
-    last = resolve(last, files, imagesOf(files, images), new Map(found));
+    last = resolve(last, seen, imagesOf(seen, images), new Map(found));
     return last;
   };
 }
 
 const only = (resolved: Resolved) => {
   t.strictSame(said(resolved.diagnostics), []);
-  const [resource] = resolved.instances.values();
+  const [resource] = resolved.resources.values();
   if (resource === undefined) throw new Error('no resource');
   return resource;
 };
@@ -538,9 +537,9 @@ t.test('what a fleet or a cluster refers to must be there', async (t) => {
   for (const [what, texts, commit, says] of cases) {
     const resolved = repository()(texts, commit);
     t.strictSame(said(resolved.diagnostics), says, what);
-    t.equal(resolved.instances.size, 0, what);
-    t.ok(resolved.invalidInstances.size > 0, what);
-    t.strictSame(new Set(resolved.diagnostics.map(({ resource }) => resource)), resolved.invalidInstances, what);
+    t.equal(resolved.resources.size, 0, what);
+    t.ok(resolved.invalid.size > 0, what);
+    t.strictSame(new Set(resolved.diagnostics.map(({ resource }) => resource)), resolved.invalid, what);
   }
 });
 
@@ -550,7 +549,7 @@ t.test('a selector that finds nothing yet is a warning', async (t) => {
   t.strictSame(said(resolved.diagnostics), [
     'a.yaml:6:3 spec.selector: warning: no host of Target "hosts" carries these labels; see hosts there [bad-members]',
   ]);
-  t.strictSame([...resolved.instances.keys()], ['Fleet/web']);
+  t.strictSame([...resolved.resources.keys()], ['Fleet/web']);
 });
 
 t.test('a host that two fleets select makes both invalid until one lets go', async (t) => {
@@ -562,12 +561,12 @@ t.test('a host that two fleets select makes both invalid until one lets go', asy
     'a.yaml:6:3 spec.selector: host "web-1" of Target "hosts" is also that of Fleet/two, which makes all of them invalid; give each its own [shared-host]',
     'b.yaml:6:3 spec.selector: host "web-1" of Target "hosts" is also that of Fleet/web, which makes all of them invalid; give each its own [shared-host]',
   ]);
-  t.strictSame([...resolved.invalidInstances].sort(), ['Fleet/two', 'Fleet/web']);
+  t.strictSame([...resolved.invalid].sort(), ['Fleet/two', 'Fleet/web']);
   t.match(resolved.diagnostics, [{ resource: 'Fleet/web' }, { resource: 'Fleet/two' }]);
-  t.equal(resolved.instances.size, 0);
+  t.equal(resolved.resources.size, 0);
   const mended = commit({ ...texts, 'b.yaml': two.replace('zone: a', 'role: db') });
   t.strictSame(said(mended.diagnostics), []);
-  t.strictSame([...mended.instances.keys()].sort(), ['Fleet/two', 'Fleet/web']);
+  t.strictSame([...mended.resources.keys()].sort(), ['Fleet/two', 'Fleet/web']);
 });
 
 t.test('a fleet cannot have a host name of the router that something else has', async (t) => {
@@ -580,14 +579,14 @@ t.test('a fleet cannot have a host name of the router that something else has', 
   t.match(said(resolved.diagnostics), [
     'a.yaml:6:9 spec.host: the host "shop.localhost" is also that of Workload/web, which makes all of them invalid; give each its own [duplicate-host]',
   ]);
-  t.strictSame([...resolved.invalidInstances], ['Fleet/web']);
+  t.strictSame([...resolved.invalid], ['Fleet/web']);
 });
 
 t.test('two of a name make both invalid', async (t) => {
   const one = fleet(`size: 1\n${RUN}`);
   const resolved = repository()({ 'a.yaml': one, 'b.yaml': one });
   t.match(said(resolved.diagnostics), [/^a\.yaml.*Fleet "web" is declared at b\.yaml:3:18 too/, /^b\.yaml/]);
-  t.strictSame([...resolved.invalidInstances], ['Fleet/web']);
+  t.strictSame([...resolved.invalid], ['Fleet/web']);
   t.strictSame(
     resolved.diagnostics.map(({ resource }) => resource),
     ['Fleet/web', 'Fleet/web'],
@@ -614,9 +613,9 @@ t.test('what did not change is the same object in the next commit', async (t) =>
   const texts = { 'a.yaml': fleet(`size: 1\n${RUN}`), 'b.yaml': fleet('size: 1\nscript: {runFile: b.sh}', 'b') };
   const first = commit(texts, { scripts: { 'b.sh': 'one' } });
   const second = commit(texts, { scripts: { 'b.sh': 'two' } });
-  t.equal(second.instances.get('Fleet/web'), first.instances.get('Fleet/web'));
-  t.not(second.instances.get('Fleet/b')?.revision, first.instances.get('Fleet/b')?.revision);
+  t.equal(second.resources.get('Fleet/web'), first.resources.get('Fleet/web'));
+  t.not(second.resources.get('Fleet/b')?.revision, first.resources.get('Fleet/b')?.revision);
   const third = commit({ ...texts, 'a.yaml': fleet(`size: 2\n${RUN}`) }, { scripts: { 'b.sh': 'two' } });
-  t.equal(third.instances.get('Fleet/b'), second.instances.get('Fleet/b'));
-  t.match(third.instances.get('Fleet/web')?.spec, { members: { size: 2 } });
+  t.equal(third.resources.get('Fleet/b'), second.resources.get('Fleet/b'));
+  t.match(third.resources.get('Fleet/web')?.spec, { members: { size: 2 } });
 });

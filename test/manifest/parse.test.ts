@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { MAX_FILE, PARSE_VERSION, parseFile, tooLargeFile } from '../../src/manifest/parse.ts';
+import { MAX_FILE, parseFile, tooLargeFile } from '../../src/manifest/parse.ts';
 import { parseMany } from '../../src/manifest/parse-many.ts';
 import type { ResourceDocument } from '../../src/manifest/parsed.ts';
+import { PARSE_VERSION } from '../../src/manifest/parsed.ts';
 
 const MINIMAL = (kind: string, name = 'web') => `apiVersion: sluice/v1
 kind: ${kind}

@@ -1,7 +1,7 @@
 /** Images as folders: a tree of the config repository, written once, or a folder that the target gives. */
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseImage } from '../../manifest/image.ts';
+import { parseImage } from '../../manifest/parse-image.ts';
 import type { Image, Oid } from '../../manifest/resource.ts';
 import type { ImageSource } from '../ports.ts';
 import { imagesFolder } from './folders.ts';

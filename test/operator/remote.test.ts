@@ -1,0 +1,79 @@
+/** The status branch as two operators, hooks and people make it difficult. */
+import t from 'tap';
+import { openStatusRemote } from '../../src/operator/remote.ts';
+import { STATUS_REF } from '../../src/status/names.ts';
+import { createRemote, emptyDisk, openSimulatedClone, type Remote } from '../simulation/git.ts';
+import { createProcess } from '../simulation/process.ts';
+import { createRandom } from '../simulation/random.ts';
+import { createTimeline } from '../simulation/timeline.ts';
+
+const HEAD = 'c'.repeat(40);
+const signal = new AbortController().signal;
+
+async function operator(remote: Remote, epoch: number) {
+  const timeline = createTimeline(1_000_000);
+  const random = createRandom(epoch);
+  const process = createProcess(timeline, random);
+  const clone = openSimulatedClone(remote, emptyDisk(), process, timeline, random);
+  const opened = await openStatusRemote({
+    ...{ clone, clock: process.clock, reachable: true, epoch, author: { name: 'Sluice', email: 's@localhost' } },
+    ...{ head: () => HEAD, resourceAt: async () => undefined, log() {}, signal },
+  });
+  let heads = 0;
+  /** Writes another head, which is a change of STATUS.md. */
+  const push = () =>
+    opened.remote.push(opened.remote.prepare([], { commit: `${++heads}`.padStart(40, '0'), at: 1 }), []);
+  return { ...opened.remote, push };
+}
+
+const refused = async (pushing: Promise<unknown>): Promise<unknown> =>
+  pushing.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+t.test('what an earlier operator still pushes is refused as soon as a later one has started', async (t) => {
+  const remote = createRemote(createTimeline(1_000_000));
+  const first = await operator(remote, 1);
+  await first.push();
+  await operator(remote, 2);
+  t.match(await refused(first.push()), { code: 'push-rejected' });
+});
+
+t.test('a remote that is gone when a rejected push is looked into is asked again', async (t) => {
+  const remote = createRemote(createTimeline(1_000_000));
+  const first = await operator(remote, 1);
+  await first.push();
+  remote.force(STATUS_REF, remote.commit(new Map([['STATUS.md', 'mine']]), [remote.refs.get(STATUS_REF) ?? ''], 'x'));
+  const rejected = await refused(first.push());
+  remote.faults.downUntil = Number.POSITIVE_INFINITY;
+  t.match(await refused(first.afterFailure(rejected)), { code: 'unreachable' });
+  remote.faults.downUntil = 0;
+  const unknown = await refused(first.push());
+  t.match(await first.afterFailure(unknown), { kind: 'tampered' }, 'what is there was not written by it');
+  t.ok(await first.push());
+});
+
+t.test('a hook that refuses a push is no stranger on the branch', async (t) => {
+  const remote = createRemote(createTimeline(1_000_000));
+  const first = await operator(remote, 1);
+  await first.push();
+  remote.faults.refuse = 1;
+  const rejected = await refused(first.push());
+  t.match(rejected, { code: 'push-rejected' });
+  t.equal(await first.afterFailure(rejected), undefined);
+  t.ok(await first.push());
+});
+
+t.test('a push whose answer was lost is its own, also when the next one is refused', async (t) => {
+  const remote = createRemote(createTimeline(1_000_000));
+  const first = await operator(remote, 1);
+  await first.push();
+  remote.faults.lose = 1;
+  t.match(await refused(first.push()), { code: 'timeout' });
+  remote.faults.refuse = 2;
+  const rejected = await refused(first.push());
+  t.match(rejected, { code: 'push-rejected' });
+  t.equal(await first.afterFailure(rejected), undefined);
+  t.ok(await first.push());
+});
