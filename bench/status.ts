@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { systemClock } from '../src/clock.ts';
 import { createPublisher } from '../src/operator/publisher.ts';
 import { type Figure, inFolder, median, note } from './harness.ts';
 import { createEngine } from './support/engine.ts';
@@ -33,7 +34,7 @@ async function sample(repo: string, folder: string): Promise<Sample> {
     done = resolve;
   });
   const publisher = createPublisher({
-    now: Date.now,
+    clock: systemClock,
     head: () => ({ commit: declarations.head(), at: Date.now() }),
     prepare: site.remote.prepare,
     async push(write, wishes) {

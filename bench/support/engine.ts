@@ -1,4 +1,5 @@
 /** The operator's controller on what a site declares, with a target in memory. */
+import { systemClock } from '../../src/clock.ts';
 import type { ResourceId } from '../../src/manifest/resource.ts';
 import { type Controller, type ControllerPorts, createController } from '../../src/operator/controller.ts';
 import type { Told } from '../../src/operator/declarations.ts';
@@ -19,7 +20,7 @@ export function createEngine(site: Site, ports: Pick<ControllerPorts, 'publish' 
   const runnables = createRunnables(site.snapshots, (id) => now.get(id)?.declaration?.resource);
   const controller = createController({
     ...ports,
-    now: Date.now,
+    clock: systemClock,
     conditions: (id) => ({ operatorPaused: false, highestId: site.remote.highestTag(id) }),
     driverOf: () => driver,
     runnable: (id, revision, state) => runnables.of(id, revision, state),

@@ -1,14 +1,16 @@
 /** The operator's way from the config repository to what each resource is told, without carrying anything out. */
 import { join } from 'node:path';
 import type { Oid, ResourceId } from '../../src/manifest/resource.ts';
-import { type KnownResource, type Told, tell } from '../../src/operator/declarations.ts';
+import type { Told } from '../../src/operator/declarations.ts';
 import type { Log, OperatorOptions } from '../../src/operator/options.ts';
+import { systemParts } from '../../src/operator/parts.ts';
+import { createRegister } from '../../src/operator/register.ts';
 import { openSite, type Site } from '../../src/operator/site.ts';
 import { stopRouter } from '../../src/target/local/router/client.ts';
 
 export interface Declarations {
   site: Site;
-  /** What the next head of the branch comes to. */
+  /** What the next head of the branch tells anew. */
   next(): Promise<Map<ResourceId, Told>>;
   /** The commit that was taken up last. */
   head(): Oid;
@@ -39,31 +41,19 @@ const operatorOptions = (repo: string, folder: string): OperatorOptions => ({
 export async function openDeclarations(repo: string, folder: string): Promise<Declarations> {
   const stopping = new AbortController();
   let head: Oid | undefined;
-  const site = await openSite(operatorOptions(repo, folder), stopping.signal, { changed() {}, head: () => head });
-  const known = new Map<ResourceId, KnownResource>();
-  let said = new Map<ResourceId, Told>();
+  const site = await openSite(operatorOptions(repo, folder), systemParts, stopping.signal, {
+    changed() {},
+    head: () => head,
+  });
+  const register = createRegister(site.snapshots, site.commitsOf);
   const arrived: Map<ResourceId, Told>[] = [];
   let waiting: ((told: Map<ResourceId, Told>) => void) | undefined;
 
   async function follow(commit: Oid): Promise<void> {
     const declared = await site.snapshots.load(commit);
     await site.targets.declare(declared.targets, declared.hostTargets);
-    const told = tell(declared, known, await site.commitsOf(declared, known), said);
+    const told = await register.takeUp(declared, () => undefined);
     head = commit;
-    for (const [id, say] of told) {
-      if (said.get(id) === say) continue;
-      const { commit: from, declaration } = say;
-      const resource = declaration?.resource;
-      if (resource !== undefined)
-        known.set(id, {
-          kind: resource.spec.kind,
-          resource,
-          digest: resource.digest,
-          file: resource.place.file,
-          commit: from,
-        });
-    }
-    said = told;
     if (waiting === undefined) arrived.push(told);
     else waiting(told);
     waiting = undefined;

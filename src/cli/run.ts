@@ -18,7 +18,9 @@ interface RunOptions extends RepositoryOptions {
   runAs?: string;
   paused?: boolean;
   once?: boolean;
+  standby?: boolean;
   acceptRewrite?: boolean;
+  epoch?: number;
   logLevel: LogLevel;
 }
 
@@ -36,7 +38,19 @@ export function registerRun(program: Command): void {
     .option('--run-as <user>', "run units as this user instead of the operator's own")
     .option('--paused', 'start nothing new; so does a file PAUSED in the data folder')
     .option('--once', 'settle what is declared, then end')
+    .addOption(
+      new Option(
+        '--standby',
+        'wait while another operator lives, and take over when it shows no sign of life for 40 s',
+      ).conflicts('once'),
+    )
     .option('--accept-rewrite', 'follow a remote branch although its history was rewritten')
+    .addOption(
+      new Option(
+        '--epoch <number>',
+        'take the lease with this epoch at least: for a repository that was made anew, when a target says so',
+      ).argParser(epoch),
+    )
     .addOption(new Option('--log-level <level>', 'the least that is told').choices(LOG_LEVELS).default('info'))
     .addHelpText(
       'after',
@@ -54,7 +68,7 @@ Examples:
     )
     .action(async (options: RunOptions) => {
       const operatorOptions = await toOperatorOptions(options);
-      process.exitCode = await untilStopped(operatorOptions);
+      process.exitCode = await untilStopped(operatorOptions, { standby: options.standby ?? false });
     });
 }
 
@@ -75,28 +89,71 @@ async function toOperatorOptions(options: RunOptions): Promise<OperatorOptions> 
     once: options.once ?? false,
     ...(runAs !== undefined && { runAs }),
     acceptRewrite: options.acceptRewrite ?? false,
+    ...(options.epoch !== undefined && { leastEpoch: options.epoch }),
     log: createLog(options.logLevel),
   };
 }
 
+function epoch(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value > 0 && value <= MOST_EPOCH) return value;
+  throw new InvalidArgumentError(`expected a whole number from 1 to ${MOST_EPOCH}.`);
+}
+/** Far beyond any number of starts, and far enough from where numbers lose their thousandths. */
+const MOST_EPOCH = 1_000_000_000;
+
+interface Course {
+  /** Waits first until nobody operates the repository. */
+  standby?: boolean;
+  started?(): void;
+}
+
 /** Runs until a signal, or its own end; a second signal does not wait. Gives the exit status. */
-export async function untilStopped(options: OperatorOptions, started: () => void = () => {}): Promise<0 | 1> {
+export async function untilStopped(
+  options: OperatorOptions,
+  { standby = false, started = () => {} }: Course = {},
+): Promise<0 | 1> {
+  const epoch = standby ? await untilNeeded(options) : undefined;
+  if (standby && epoch === undefined) {
+    note('stopped');
+    return 0;
+  }
   const { startOperator } = await import('../operator/operator.ts');
-  const operator = await startOperator(options);
-  let asked = false;
-  const stop = () => {
-    if (asked) process.exit(1);
-    asked = true;
-    operator.stop();
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  const operator = await startOperator({ ...options, ...(epoch !== undefined && { epoch }) });
+  const signals = onSignals(() => operator.stop());
   started();
   const { settled, message } = await operator.done;
-  process.off('SIGINT', stop);
-  process.off('SIGTERM', stop);
+  signals.end();
   note(message);
   return settled ? 0 : 1;
+}
+
+/** The epoch with which it takes over; undefined when a signal came first. */
+async function untilNeeded(options: OperatorOptions): Promise<number | undefined> {
+  const { standBy } = await import('../operator/standby.ts');
+  const stopping = new AbortController();
+  const signals = onSignals(() => stopping.abort());
+  try {
+    return await standBy(options, stopping.signal);
+  } finally {
+    signals.end();
+  }
+}
+
+function onSignals(stop: () => void): { end(): void } {
+  let asked = false;
+  const stopOnce = () => {
+    if (asked) process.exit(1);
+    asked = true;
+    stop();
+  };
+  const names = ['SIGINT', 'SIGTERM'] as const;
+  for (const name of names) process.on(name, stopOnce);
+  return {
+    end() {
+      for (const name of names) process.off(name, stopOnce);
+    },
+  };
 }
 
 export const DEFAULT_ROUTER: Address = { host: '127.0.0.1', port: 8080 };

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
 import { type Address, type Credentials, parseAddress, repositoryKey, tokenOf } from './address.ts';
 import { GitError, programError } from './errors.ts';
 import { findLocalRepository, type LocalRepository } from './local-repository.ts';
@@ -12,7 +13,8 @@ import type { ObjectStore } from './objects.ts';
 import { openIsomorphicObjects } from './objects-isomorphic.ts';
 import { openNativeObjects } from './objects-native.ts';
 import { findGit, type GitProgram, gitEnvironment, runGit } from './program.ts';
-import { listRefs, looseRefs, readRef, symbolicTarget } from './refs.ts';
+import { watchRefs } from './ref-hints.ts';
+import { listRefs, looseRefs, type OwnRefs, readRef, refsOf, symbolicTarget } from './refs.ts';
 import { removeStaleLocks } from './stale-locks.ts';
 import { keepTidy, type Tidy } from './tidy.ts';
 import { type ClosableTransport, isReadable, TRACKED } from './transport.ts';
@@ -23,10 +25,14 @@ export interface Clone {
   gitdir: string;
   objects: ObjectStore;
   transport: ClosableTransport;
+  refs: OwnRefs;
+  notes: Notes;
   /** Without credentials. */
   address: Address;
   /** Where the repository is on this machine; absent for remote ones. */
   local?: LocalRepository;
+  /** Calls back whenever refs of the remote may have moved, where that can be seen; what it gives back ends it. */
+  watch?(moved: () => void): Promise<() => Promise<void>>;
   /** The `git` program, where one was found. */
   git?: GitProgram;
   tidy: Tidy;
@@ -38,6 +44,12 @@ export interface Clone {
    */
   renew(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Small texts beside the objects, whole or not at all. */
+export interface Notes {
+  read(name: string): Promise<string | undefined>;
+  write(name: string, text: string): Promise<void>;
 }
 
 export interface CloneOptions {
@@ -84,8 +96,10 @@ export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone
   return {
     gitdir,
     objects,
+    refs: refsOf(gitdir),
+    notes: notesOf(gitdir),
     address: withoutCredentials(address),
-    ...(local && { local }),
+    ...(local && { local, watch: (moved: () => void) => watchRefs(local, moved) }),
     ...(git && { git }),
     ...remote,
     tidy,
@@ -101,6 +115,11 @@ export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone
     },
   };
 }
+
+const notesOf = (gitdir: string): Notes => ({
+  read: (name) => readFile(join(gitdir, name), 'utf8').catch(() => undefined),
+  write: (name, text) => writeFileAtomic(join(gitdir, name), text),
+});
 
 function openStore(gitdir: string, git: GitProgram | undefined): ObjectStore {
   return git === undefined ? openIsomorphicObjects(gitdir) : openNativeObjects(git);

@@ -1,13 +1,13 @@
 /** Watches one branch of the remote, and keeps the last good commit of it. */
+import type { Clock } from '../clock.ts';
 import type { Oid } from '../manifest/resource.ts';
 import type { Clone } from './clone.ts';
 import { GitError } from './errors.ts';
 import { isAncestor } from './history.ts';
-import { SETTLE_MS, watchRefs } from './ref-hints.ts';
-import { readRef, setRef } from './refs.ts';
+import { SETTLE_MS } from './ref-hints.ts';
 
 export type FeedEvent =
-  /** The commit to work from. Also told, with the same commit, at the start and when the remote is back after errors. */
+  /** The commit to work from. Also told, with the same commit, at the start, when the remote is back after errors and when a rewritten branch is put back. */
   | { kind: 'head'; commit: Oid; previous: Oid | undefined }
   /** The remote branch does not follow `held` any more: `held` stays the commit to work from. Told once for each `head`. */
   | { kind: 'rewritten'; held: Oid; head: Oid }
@@ -16,6 +16,7 @@ export type FeedEvent =
 
 export interface FeedOptions {
   clone: Clone;
+  clock: Clock;
   /** The full name of the branch. */
   ref: string;
   intervalMs: number;
@@ -43,28 +44,37 @@ export function goodRef(ref: string): string {
 }
 
 export async function openFeed(options: FeedOptions): Promise<Feed> {
-  const { clone, ref, intervalMs, report } = options;
+  const { clone, clock, ref, intervalMs, report } = options;
   const ended = new AbortController();
-  const bell = createBell();
+  const bell = createBell(clock);
   const look = createLook(options);
   let firstLook: () => void = () => {};
   const looked = new Promise<void>((resolve) => {
     firstLook = resolve;
   });
-  const unwatch = clone.local === undefined ? undefined : await watchRefs(clone.local, bell.ring);
+  const unwatch = await clone.watch?.(bell.ring);
 
   async function tell(event: FeedEvent): Promise<void> {
     if (!ended.signal.aborted) await report(event);
   }
 
-  async function loop(): Promise<void> {
-    const good = await readRef(clone.gitdir, goodRef(ref));
+  let first = true;
+  /** Only after the first look: another operator may have acted on what is newer than this clone. */
+  async function tellKept(event: FeedEvent | Error | undefined): Promise<void> {
+    const isFirst = first;
+    first = false;
+    if (!isFirst || isHead(event)) return;
+    const good = await clone.refs.read(goodRef(ref));
     if (good !== undefined) await tell({ kind: 'head', commit: good, previous: undefined });
+  }
+
+  async function loop(): Promise<void> {
     let failures = 0;
     let hinted = false;
     while (!ended.signal.aborted) {
-      let pauseMs = intervalMs * (1 - JITTER + 2 * JITTER * Math.random());
+      let pauseMs = intervalMs * (1 - JITTER + 2 * JITTER * clock.random());
       const event = await look(failures > 0, ended.signal).catch(asError);
+      await tellKept(event);
       if (event instanceof Error) {
         failures++;
         if (event instanceof GitError && event.code === 'broken-clone') await clone.renew();
@@ -96,31 +106,36 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
 function createLook({ clone, ref, acceptRewrite }: FeedOptions) {
   let accepting = acceptRewrite;
   let refused: Oid | undefined;
-  return async (retell: boolean, signal: AbortSignal): Promise<FeedEvent | undefined> => {
-    const good = await readRef(clone.gitdir, goodRef(ref));
-    const head = await clone.transport.head(ref, signal);
-    if (head === undefined) throw await noBranch(clone, ref, signal);
-    if (head !== good && head !== refused) {
-      const fetched = await clone.transport.fetch(ref, signal);
-      if (fetched === undefined) throw await noBranch(clone, ref, signal);
-      clone.tidy.fetched();
-      if (
-        good === undefined ||
-        accepting ||
-        clone.local !== undefined ||
-        (await isAncestor(clone.objects, good, fetched))
-      ) {
-        accepting = false;
-        refused = undefined;
-        await setRef(clone.gitdir, goodRef(ref), fetched);
-        return { kind: 'head', commit: fetched, previous: good };
-      }
+  let told: Oid | undefined;
+
+  async function take(good: Oid | undefined, signal: AbortSignal): Promise<FeedEvent> {
+    const fetched = await clone.transport.fetch(ref, signal);
+    if (fetched === undefined) throw await noBranch(clone, ref, signal);
+    clone.tidy.fetched();
+    const isFree = good === undefined || accepting || clone.local !== undefined;
+    if (!isFree && !(await isAncestor(clone.objects, good, fetched))) {
       refused = fetched;
       return { kind: 'rewritten', held: good, head: fetched };
     }
     accepting = false;
+    refused = undefined;
+    told = fetched;
+    await clone.refs.set(goodRef(ref), fetched);
+    return { kind: 'head', commit: fetched, previous: good };
+  }
+
+  return async (retell: boolean, signal: AbortSignal): Promise<FeedEvent | undefined> => {
+    const stored = await clone.refs.read(goodRef(ref));
+    // Another operator may work in the same clone: what it was told of is not told here.
+    const good = stored === undefined ? undefined : (told ?? stored);
+    told = good;
+    const head = await clone.transport.head(ref, signal);
+    if (head === undefined) throw await noBranch(clone, ref, signal);
+    if (head !== good && head !== refused) return take(good, signal);
+    accepting = false;
+    const back = retell || (head === good && refused !== undefined);
     if (head === good) refused = undefined;
-    return retell && good !== undefined ? { kind: 'head', commit: good, previous: good } : undefined;
+    return back && good !== undefined ? { kind: 'head', commit: good, previous: good } : undefined;
   };
 }
 
@@ -144,12 +159,15 @@ function backoff(pauseMs: number, failures: number, error: Error): number {
   return Math.round(Math.max(grown, error instanceof GitError ? (error.retryAfterMs ?? 0) : 0));
 }
 
+const isHead = (event: FeedEvent | Error | undefined): boolean =>
+  event !== undefined && 'kind' in event && event.kind === 'head';
+
 function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 /** Waits for a time or for a ring, also one that rang before. */
-function createBell() {
+function createBell(clock: Clock) {
   let rung = false;
   let wake: (() => void) | undefined;
   return {
@@ -160,9 +178,9 @@ function createBell() {
     async wait(ms: number): Promise<boolean> {
       if (!rung)
         await new Promise<void>((done) => {
-          const timer = setTimeout(done, ms);
+          const callOff = clock.after(ms, done);
           wake = () => {
-            clearTimeout(timer);
+            callOff();
             done();
           };
         });

@@ -2,9 +2,6 @@
  * `refs/sluice/lease`: who operates the repository. Each epoch is a commit on the one before it, so that a push that only
  * goes forward is a compare-and-swap: of two operators that start, one gets the epoch and the other the next.
  */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import type { Oid } from '../manifest/resource.ts';
 import type { Clone } from './clone.ts';
 import { GitError, PushRejected } from './errors.ts';
@@ -13,7 +10,7 @@ export const LEASE_REF = 'refs/sluice/lease';
 const SUBJECT = 'sluice lease';
 const ATTEMPTS = 10;
 /** In the clone: the epoch that an operator with this state folder held last. */
-const HELD_FILE = 'held-epoch';
+const HELD_NOTE = 'held-epoch';
 
 export interface Lease {
   epoch: number;
@@ -30,9 +27,13 @@ export async function readLease(clone: Clone, signal: AbortSignal): Promise<Leas
   return commit === undefined ? undefined : parseLease(commit, (await clone.objects.commit(commit)).message);
 }
 
+/** Somebody else has taken what was to be taken over. */
+export class LeaseMoved extends Error {}
+
 /**
  * Takes the next epoch, or `atLeast`: a lease ref may be lost, or the repository made anew, while targets remember. Whoever
- * held the one before finds out at its next push, and acts no more.
+ * held the one before finds out at its next push, and acts no more. With `from`, only from who holds it by that commit:
+ * throws `LeaseMoved` when it is another.
  */
 export async function takeLease(
   clone: Clone,
@@ -40,9 +41,11 @@ export async function takeLease(
   now: number,
   signal: AbortSignal,
   atLeast = 1,
+  from?: { commit: Oid | undefined },
 ): Promise<Lease> {
   for (let attempt = 1; ; attempt++) {
     const held = await readLease(clone, signal);
+    if (from !== undefined && held?.commit !== from.commit) throw new LeaseMoved('the lease was taken by another');
     const lease = { epoch: Math.max((held?.epoch ?? 0) + 1, atLeast), holder, at: now };
     const commit = await clone.objects.writeCommit({
       tree: await clone.objects.writeTree([]),
@@ -53,7 +56,7 @@ export async function takeLease(
     });
     try {
       await clone.transport.push([{ ref: LEASE_REF, old: held?.commit, new: commit }], signal);
-      await writeFileAtomic(join(clone.gitdir, HELD_FILE), `${lease.epoch}\n`);
+      await noteLease(clone, lease.epoch);
       return { ...lease, commit };
     } catch (error) {
       if (!(error instanceof PushRejected) || attempt >= ATTEMPTS) throw error;
@@ -61,18 +64,20 @@ export async function takeLease(
   }
 }
 
+/** For `resumeLease`: what was taken by another clone is held by this one. */
+export const noteLease = ({ notes }: Clone, epoch: number): Promise<void> => notes.write(HELD_NOTE, `${epoch}\n`);
+
 /**
  * For an operator that starts while the remote is down: the epoch that its state folder held last, and a little more, so
  * that the process that held it before is fenced off: 7, 7.001, 7.002 … and 8 for whoever takes the lease next.
  * Undefined: nothing was held, or it was resumed too often.
  */
-export async function resumeLease({ gitdir }: Clone): Promise<number | undefined> {
-  const file = join(gitdir, HELD_FILE);
-  const held = Number(await readFile(file, 'utf8').catch(() => Number.NaN));
+export async function resumeLease({ notes }: Clone): Promise<number | undefined> {
+  const held = Number((await notes.read(HELD_NOTE)) ?? Number.NaN);
   if (!(held > 0)) return undefined;
   const thousandths = Math.round(held * 1000) + 1;
   if (thousandths % 1000 === 0) return undefined;
-  await writeFileAtomic(file, `${thousandths / 1000}\n`);
+  await notes.write(HELD_NOTE, `${thousandths / 1000}\n`);
   return thousandths / 1000;
 }
 

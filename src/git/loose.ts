@@ -2,12 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { deflate } from 'node:zlib';
 import type { Oid } from '../manifest/resource.ts';
+import { compress } from './deflate.ts';
 import { hashObject, type ObjectType } from './object-format.ts';
-
-const compress = promisify(deflate);
 
 /** Idempotent: the name of an object is its content. */
 export async function writeLoose(gitdir: string, type: ObjectType, content: Buffer): Promise<Oid> {
@@ -15,7 +12,7 @@ export async function writeLoose(gitdir: string, type: ObjectType, content: Buff
   const directory = join(gitdir, 'objects', oid.slice(0, 2));
   const path = join(directory, oid.slice(2));
   if (await exists(path)) return oid;
-  const bytes = await compress(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]), { level: 1 });
+  const bytes = await compress(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]));
   const temporary = join(directory, `tmp_obj_${randomBytes(6).toString('hex')}`);
   const file = await create(directory, temporary);
   try {

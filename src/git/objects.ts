@@ -23,6 +23,17 @@ export interface ObjectReader {
   close(): void;
 }
 
+/** Where bytes go to, and which commits are there without their parents. */
+export interface ObjectStorage {
+  write(type: ObjectType, content: Buffer): Promise<Oid>;
+  shallow: Promise<ReadonlySet<Oid>>;
+}
+
+const storageOf = (gitdir: string): ObjectStorage => ({
+  write: (type, content) => writeLoose(gitdir, type, content),
+  shallow: readShallow(gitdir),
+});
+
 /** The clone's objects, and what was written here that the remote may not have yet. */
 export interface ObjectStore extends Objects {
   /** Written by this process and not pushed so far. */
@@ -36,11 +47,12 @@ export interface ObjectStore extends Objects {
 const TREE_CACHE_ENTRIES = 50_000;
 const COMMIT_CACHE = 5_000;
 
-export function openObjects(gitdir: string, reader: ObjectReader): ObjectStore {
+/** `storage` absent: the folder of a clone. */
+export function openObjects(gitdir: string, reader: ObjectReader, storage = storageOf(gitdir)): ObjectStore {
   const trees: Lru<TreeEntry[]> = lru(TREE_CACHE_ENTRIES);
   const commits: Lru<CommitData> = lru(COMMIT_CACHE);
   const unsent = new Set<Oid>();
-  const shallow = readShallow(gitdir);
+  const { shallow } = storage;
 
   async function raw(oid: Oid): Promise<RawObject> {
     const object = await reader.read(oid);
@@ -55,7 +67,7 @@ export function openObjects(gitdir: string, reader: ObjectReader): ObjectStore {
   }
 
   async function write(type: ObjectType, content: Buffer): Promise<Oid> {
-    const oid = await writeLoose(gitdir, type, content);
+    const oid = await storage.write(type, content);
     unsent.add(oid);
     return oid;
   }

@@ -3,15 +3,13 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { deflate } from 'node:zlib';
 import type { Oid } from '../manifest/resource.ts';
+import { compress } from './deflate.ts';
 import { isomorphicGit } from './isomorphic.ts';
 import { parseCommit, parseTree, type RawObject, taggedObject } from './object-format.ts';
 import type { ObjectStore } from './objects.ts';
 import { brokenOff } from './pkt-line.ts';
 
-const compress = promisify(deflate);
 const TYPES = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 /**
@@ -48,10 +46,7 @@ export async function formatPack(objects: Iterable<RawObject>): Promise<Buffer[]
   header.writeUInt32BE(2, 4);
   header.writeUInt32BE(all.length, 8);
   const bodies = await Promise.all(
-    all.map(async ({ type, content }) => [
-      objectHeader(TYPES[type], content.length),
-      await compress(content, { level: 1 }),
-    ]),
+    all.map(async ({ type, content }) => [objectHeader(TYPES[type], content.length), await compress(content)]),
   );
   const parts = [header, ...bodies.flat()];
   const hash = createHash('sha1');

@@ -6,7 +6,6 @@ import type { Oid } from '../manifest/resource.ts';
 import type { Clone } from './clone.ts';
 import { editTree, type FileChanges } from './edit-tree.ts';
 import { GitError, PushRejected } from './errors.ts';
-import { readRef, setRef } from './refs.ts';
 import { trackedRef } from './transport.ts';
 import type { Person, RefUpdate } from './types.ts';
 
@@ -16,6 +15,8 @@ export interface PublishedCommit {
   author: Person;
   /** Milliseconds since the epoch. */
   at: number;
+  /** A commit is made although nothing changes. */
+  evenEmpty?: boolean;
 }
 
 export interface Publisher {
@@ -47,8 +48,11 @@ interface Branch {
 
 const FORGETTING = ['push-rejected', 'missing-object', 'broken-clone'];
 
+/** After a push that failed so, the tips of branches are not known any more: they are to be read again. */
+export const forgets = ({ code }: GitError): boolean => FORGETTING.includes(code);
+
 export function openPublisher(clone: Clone): Publisher {
-  const { objects, transport, gitdir } = clone;
+  const { objects, transport, refs } = clone;
   const branches = new Map<string, Branch>();
   let updates: RefUpdate[] = [];
   let queue: Promise<unknown> = Promise.resolve();
@@ -77,7 +81,7 @@ export function openPublisher(clone: Clone): Publisher {
       const branch = branches.get(ref);
       if (branch === undefined || oid === undefined) continue;
       branches.set(ref, { remote: oid, tip: branch.tip, made: branch.made.slice(branch.made.indexOf(oid) + 1) });
-      await setRef(gitdir, trackedRef(ref), oid);
+      await refs.set(trackedRef(ref), oid);
     }
   }
 
@@ -86,6 +90,8 @@ export function openPublisher(clone: Clone): Publisher {
     return rejection.refs.every(({ ref, actual }) => {
       const branch = branches.get(ref);
       if (branch === undefined || actual === undefined || !branch.made.includes(actual)) return false;
+      // It is known to be there: this push was refused for another reason.
+      if (branch.remote === actual) return false;
       branch.remote = actual;
       return true;
     });
@@ -97,7 +103,7 @@ export function openPublisher(clone: Clone): Publisher {
       await transport.push(sent, signal);
       await pushed(sent);
     } catch (error) {
-      if (!(error instanceof GitError) || !FORGETTING.includes(error.code)) throw error;
+      if (!(error instanceof GitError) || !forgets(error)) throw error;
       if (error instanceof PushRejected && recognized(error)) return await pushAll(signal);
       updates = [];
       branches.clear();
@@ -114,17 +120,17 @@ export function openPublisher(clone: Clone): Publisher {
       }),
     recall: (branch) =>
       inTurn(async () => {
-        const tip = await readRef(gitdir, trackedRef(branch));
+        const tip = await refs.read(trackedRef(branch));
         branches.set(branch, { remote: tip, tip, made: [] });
         return tip;
       }),
     tip: (branch) => known(branch).tip,
-    commit: (branch, { changes, message, author, at }) =>
+    commit: (branch, { changes, message, author, at, evenEmpty }) =>
       inTurn(async () => {
         const { tip, made } = known(branch);
         const before = tip === undefined ? undefined : (await objects.commit(tip)).tree;
         const tree = await editTree(objects, before, changes);
-        if (tip !== undefined && tree === before) return tip;
+        if (tip !== undefined && tree === before && evenEmpty !== true) return tip;
         const parents = tip === undefined ? [] : [tip];
         const oid = await objects.writeCommit({ tree, parents, message, author, at });
         branches.set(branch, { ...known(branch), tip: oid, made: [...made, oid] });

@@ -14,6 +14,18 @@ const OID = /^[0-9a-f]{40}$/;
 const ATTEMPTS = 200;
 const MAX_WAIT_MS = 50;
 
+/** The refs of the operator's own clone, which nobody else writes. */
+export interface OwnRefs {
+  read(ref: string): Promise<Oid | undefined>;
+  /** Undefined: the ref goes. */
+  set(ref: string, oid: Oid | undefined): Promise<void>;
+}
+
+export const refsOf = (gitdir: string): OwnRefs => ({
+  read: (ref) => readRef(gitdir, ref),
+  set: (ref, oid) => setRef(gitdir, ref, oid),
+});
+
 /** What a full ref name, or `HEAD`, comes to in the repository at `gitdir`; undefined where it has none. */
 export async function readRef(gitdir: string, ref: string): Promise<Oid | undefined> {
   let name = ref;

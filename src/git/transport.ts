@@ -6,7 +6,7 @@ import { isAncestor } from './history.ts';
 import { taggedObject } from './object-format.ts';
 import type { ObjectStore } from './objects.ts';
 import { unsentObjects } from './pack.ts';
-import { isRefName, readRef, setRef } from './refs.ts';
+import { isRefName, type OwnRefs, refsOf } from './refs.ts';
 import type { RefUpdate, Transport } from './types.ts';
 
 /** One way over the wire. */
@@ -31,7 +31,12 @@ export function trackedRef(ref: string): string {
 
 export const TRACKED = 'refs/sluice-internal/';
 
-export function openTransport(wire: Wire, store: ObjectStore, gitdir: string): ClosableTransport {
+export function openTransport(
+  wire: Wire,
+  store: ObjectStore,
+  gitdir: string,
+  own: OwnRefs = refsOf(gitdir),
+): ClosableTransport {
   return {
     head: wire.head,
     refs: wire.refs,
@@ -47,14 +52,14 @@ export function openTransport(wire: Wire, store: ObjectStore, gitdir: string): C
   };
 
   async function fetchReadable(ref: string, signal: AbortSignal): Promise<Oid | undefined> {
-    const before = await readRef(gitdir, trackedRef(ref));
+    const before = await own.read(trackedRef(ref));
     for (const fresh of [false, true]) {
       const tip = await wire.download(ref, fresh, signal);
       if (tip === undefined || (await isReadable(store, tip, fresh ? undefined : before))) {
-        await setRef(gitdir, trackedRef(ref), tip);
+        await own.set(trackedRef(ref), tip);
         return tip;
       }
-      await setRef(gitdir, trackedRef(ref), undefined);
+      await own.set(trackedRef(ref), undefined);
     }
     throw new GitError(
       'broken-clone',

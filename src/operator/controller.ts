@@ -3,8 +3,9 @@
  * Git nor processes nor the clock but through its ports, so that it can be walked through simulated years.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../clock.ts';
 import type { AnyRunnable, Operation, Resource, ResourceId, Revision } from '../manifest/resource.ts';
-import { type Instant, type Live, nothingLive } from '../plan/live.ts';
+import { type Live, nothingLive } from '../plan/live.ts';
 import { apply, forgetOperations } from '../rollout/apply.ts';
 import { type Conditions, decide, newState } from '../rollout/decide.ts';
 import type { Action, Decision, Event, Question } from '../rollout/decision.ts';
@@ -14,7 +15,7 @@ import type { Told } from './declarations.ts';
 import type { QuestionAnswerer } from './questions.ts';
 
 export interface ControllerPorts {
-  now(): Instant;
+  clock: Clock;
   conditions(id: ResourceId): Conditions;
   /** The driver of the target where the resource runs or ran; undefined: there is none. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
@@ -52,9 +53,9 @@ interface Tracked {
   locked: boolean;
   /** The digest of what its driver was told last. */
   toldDriver: string | undefined;
-  /** For what the decision waits for, and for trying again what went wrong: neither puts off the other. */
-  wake: NodeJS.Timeout | undefined;
-  retry: NodeJS.Timeout | undefined;
+  /** Call off what the decision waits for, and trying again what went wrong: neither puts off the other. */
+  wake: (() => void) | undefined;
+  retry: (() => void) | undefined;
   failures: number;
   again: boolean;
 }
@@ -85,6 +86,8 @@ const AT_ONCE = 128;
 export function createController(ports: ControllerPorts): Controller {
   const resources = new Map<ResourceId, Tracked>();
   const dirty = new Set<ResourceId>();
+  /** Those whose state holds outcomes of operations. */
+  const instructed = new Set<ResourceId>();
   let scheduled = false;
   let working = false;
   let stopped = false;
@@ -94,7 +97,7 @@ export function createController(ports: ControllerPorts): Controller {
     dirty.add(id);
     if (scheduled || working) return;
     scheduled = true;
-    setImmediate(round);
+    ports.clock.soon(() => void round());
   };
 
   async function round(): Promise<void> {
@@ -137,8 +140,8 @@ export function createController(ports: ControllerPorts): Controller {
     const lives = new Map<ResourceId, Live>();
     for (const id of batch) {
       const driver = ports.driverOf(id, resources.get(id)?.told.declaration?.resource);
-      if (driver === undefined) lives.set(id, nothingLive(ports.now()));
-      else if (!(await declared(id, driver))) lives.set(id, { ...nothingLive(ports.now()), complete: false });
+      if (driver === undefined) lives.set(id, nothingLive(ports.clock.now()));
+      else if (!(await declared(id, driver))) lives.set(id, { ...nothingLive(ports.clock.now()), complete: false });
       else byDriver.set(driver, [...(byDriver.get(driver) ?? []), id]);
     }
     for (const [driver, ids] of byDriver) {
@@ -146,7 +149,7 @@ export function createController(ports: ControllerPorts): Controller {
         for (const [id, live] of await driver.observe(ids, ports.signal)) lives.set(id, live);
       } catch (error) {
         for (const id of ids) {
-          lives.set(id, { ...nothingLive(ports.now()), complete: false });
+          lives.set(id, { ...nothingLive(ports.clock.now()), complete: false });
           trouble(id, 'its target does not answer', error);
         }
       }
@@ -186,7 +189,7 @@ export function createController(ports: ControllerPorts): Controller {
       });
       return;
     }
-    const now = ports.now();
+    const now = ports.clock.now();
     const events = tracked.events.splice(0);
     const start = tracked.state ?? newState(declaration);
     const evented = events.reduce((state, event) => apply(state, event, declaration.resource, live, now), start);
@@ -237,16 +240,17 @@ export function createController(ports: ControllerPorts): Controller {
 
   async function adopt(id: ResourceId, tracked: Tracked, decision: Decision): Promise<void> {
     const changed = !isDeepStrictEqual(tracked.state, decision.next);
-    tracked.state = decision.next;
-    clearTimeout(tracked.wake);
+    remember(id, tracked, decision.next);
+    tracked.wake?.();
     tracked.wake = undefined;
     for (const question of decision.questions) ask(id, tracked, question);
     const acted = await act(id, tracked, decision.actions);
     if (decision.gone && acted) {
       resources.delete(id);
+      instructed.delete(id);
       return;
     }
-    if (decision.wakeAt !== undefined) wake(id, tracked, decision.wakeAt - ports.now());
+    if (decision.wakeAt !== undefined) wake(id, tracked, decision.wakeAt - ports.clock.now());
     // What is accepted already shows its effect in time: asked for again and again, it would be nothing but a busy loop.
     const actions = decision.actions.length === 0 ? '' : JSON.stringify(decision.actions);
     const repeated = actions === tracked.acted;
@@ -256,8 +260,9 @@ export function createController(ports: ControllerPorts): Controller {
   }
 
   function wake(id: ResourceId, tracked: Tracked, delay: number): void {
-    clearTimeout(tracked.wake);
-    tracked.wake = setTimeout(() => touch(id), Math.min(Math.max(1, delay), 2 ** 31 - 1));
+    tracked.wake?.();
+    if (stopped) return;
+    tracked.wake = ports.clock.after(Math.max(1, delay), () => touch(id));
   }
 
   /** Actions of one decision in their order; when one is not accepted, the others wait for the next round. */
@@ -309,8 +314,8 @@ export function createController(ports: ControllerPorts): Controller {
     ports.failed(id, what, error);
     if (tracked === undefined || stopped) return;
     tracked.failures++;
-    clearTimeout(tracked.retry);
-    tracked.retry = setTimeout(() => touch(id), Math.min(1000 * 2 ** (tracked.failures - 1), 60_000));
+    tracked.retry?.();
+    tracked.retry = ports.clock.after(Math.min(1000 * 2 ** (tracked.failures - 1), 60_000), () => touch(id));
   }
 
   /** Once, however often a commit brings it. */
@@ -325,6 +330,12 @@ export function createController(ports: ControllerPorts): Controller {
     if (tracked.events.some(same)) return;
     tracked.events.push({ kind: 'operation', operation });
     touch(operation.resource);
+  }
+
+  function remember(id: ResourceId, tracked: Tracked, state: State): void {
+    tracked.state = state;
+    if (Object.keys(state.operations).length > 0) instructed.add(id);
+    else instructed.delete(id);
   }
 
   function track(id: ResourceId): Tracked {
@@ -359,12 +370,13 @@ export function createController(ports: ControllerPorts): Controller {
       }
     },
     restore(id, state) {
-      track(id).state = state;
+      remember(id, track(id), state);
     },
     operate(operations) {
       const inTree = new Set(operations.map(({ name }) => name));
-      for (const tracked of resources.values()) {
-        if (tracked.state !== undefined) tracked.state = forgetOperations(tracked.state, inTree);
+      for (const id of [...instructed]) {
+        const tracked = resources.get(id);
+        if (tracked?.state !== undefined) remember(id, tracked, forgetOperations(tracked.state, inTree));
       }
       for (const operation of operations) queue(operation);
     },
@@ -388,8 +400,8 @@ export function createController(ports: ControllerPorts): Controller {
     stop() {
       stopped = true;
       for (const { wake, retry } of resources.values()) {
-        clearTimeout(wake);
-        clearTimeout(retry);
+        wake?.();
+        retry?.();
       }
     },
   };

@@ -1,21 +1,19 @@
 /** Puts the parts together: a repository, a lease, targets, the controller and the publisher, until it is told to stop. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Feed, FeedEvent } from '../git/feed.ts';
-import type { Declared, Oid, ResourceId } from '../manifest/resource.ts';
+import type { Oid, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { health } from '../status/health.ts';
 import { StaleEpoch } from '../target/ports.ts';
 import { type Controller, createController, type StateChange } from './controller.ts';
-import { type KnownResource, type Told, tell } from './declarations.ts';
-import { releaseLater } from './memory.ts';
 import type { OperatorOptions, Outcome } from './options.ts';
+import { type Parts, systemParts } from './parts.ts';
 import { createPublisher } from './publisher.ts';
 import { createAnswerer } from './questions.ts';
+import { createRegister } from './register.ts';
 import { createReporter } from './reporter.ts';
 import { createRunnables } from './runnables.ts';
-import { openSite, type Site } from './site.ts';
+import { openSite } from './site.ts';
 import { messageOf } from './targets.ts';
 
 export interface Operator {
@@ -25,37 +23,41 @@ export interface Operator {
   stop(): void;
 }
 
+/** With `once`: a target that has not answered in full by then is not waited for. */
+const UNSEEN_MS = 60_000;
+
 /** Throws when the repository, the state folder or the router cannot be used at all; what fails later is tried again. */
-export async function startOperator(options: OperatorOptions): Promise<Operator> {
+export async function startOperator(options: OperatorOptions, parts: Parts = systemParts): Promise<Operator> {
+  const { clock } = parts;
   const stopping = new AbortController();
+  const pauseSwitch = parts.paused(options);
   let finish: (outcome: Outcome) => void = () => {};
   const ended = new Promise<Outcome>((resolve) => {
     finish = resolve;
   });
   let head: { commit: Oid; at: number } | undefined;
   let woken: (id: ResourceId) => void = () => {};
-  const site = await openSite(options, stopping.signal, {
+  const site = await openSite(options, parts, stopping.signal, {
     changed: (id) => woken(id),
     head: () => head?.commit,
   });
-  const known = new Map<ResourceId, KnownResource>();
-  const told = new Map<ResourceId, Told>();
+  const register = createRegister(site.snapshots, site.commitsOf);
   const operations = new Map<ResourceId, number>();
 
   const reporter = createReporter(options.log);
-  const runnables = createRunnables(site.snapshots, (id) => told.get(id)?.declaration?.resource);
+  const runnables = createRunnables(site.snapshots, (id) => register.told(id)?.declaration?.resource);
   const publisher = createPublisher({
-    now: Date.now,
-    head: () => head ?? { commit: '', at: Date.now() },
+    clock,
+    head: () => head ?? { commit: '', at: clock.now() },
     prepare: site.remote.prepare,
     push: site.remote.push,
     failed: (error) => void publishFailed(error),
     intervalMs: options.pushIntervalMs ?? (site.isLocal ? 0 : 10_000),
   });
   const controller: Controller = createController({
-    now: Date.now,
+    clock,
     conditions: (id) => ({
-      operatorPaused: isPaused(options),
+      operatorPaused: pauseSwitch.isOn(),
       highestId: Math.max(site.remote.highestTag(id), operations.get(id) ?? 0),
     }),
     driverOf: (id, resource) => site.targets.driverOf(id, resource),
@@ -64,7 +66,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     publish,
     decided(id, decision) {
       reporter.decided(id, decision);
-      if (options.once) setImmediate(endWhenSettled);
+      parts.decided(id, decision);
+      if (options.once) clock.soon(endWhenSettled);
     },
     failed(id, what, error) {
       if (error instanceof StaleEpoch) void takenOver(error.message);
@@ -103,16 +106,9 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     const declared = await site.snapshots.load(commit);
     await site.targets.declare(declared.targets, declared.hostTargets);
     reporter.diagnostics(declared.diagnostics);
-    await recall(site, declared, known);
-    const commitOf = await site.commitsOf(declared, known);
-    const next = tell(declared, known, commitOf, told);
-    if (head === undefined) void releaseLater();
-    head = { commit, at: Date.now() };
-    for (const [id, say] of next) {
-      if (told.get(id) === say) continue;
-      told.set(id, say);
-      remember(known, id, say, controller.state(id));
-    }
+    const next = await register.takeUp(declared, controller.state);
+    if (head === undefined) parts.releaseMemory();
+    head = { commit, at: clock.now() };
     controller.declare(next);
     for (const operation of declared.operations.values()) {
       if (operation.resource === undefined) continue;
@@ -129,31 +125,41 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       if (commit !== head?.commit) await follow(commit);
     } catch (error) {
       options.log('error', `commit ${commit.slice(0, 10)} could not be taken up: ${messageOf(error)}`);
-      setTimeout(() => feed?.hint(), options.intervalMs).unref();
+      lookAgain = clock.after(options.intervalMs, () => feed?.hint());
     }
   }
 
   for (const [id, state] of site.restored) {
     controller.restore(id, state);
-    known.set(id, rememberedAs(id, state));
+    register.restore(id, state);
     if (site.foreign !== undefined) controller.send(id, { kind: 'tampered', message: site.foreign });
   }
+  // From here on the controller remembers them, as they change.
+  site.restored.clear();
   let looked = false;
+  const unseenUntil = clock.now() + UNSEEN_MS;
+  let lookAgain = () => {};
+  let noLongerUnseen = () => {};
   let feed: Feed | undefined;
+  let held: string | undefined;
   feed = await site.openFeed(async (event) => {
+    held = event.kind === 'rewritten' ? feedTrouble(event) : undefined;
     if (event.kind === 'head') await followSafely(event.commit);
     else options.log('warn', feedTrouble(event));
   });
   void feed.looked.then(() => {
     looked = true;
-    if (options.once) setImmediate(endWhenSettled);
+    if (options.once) clock.soon(endWhenSettled);
+    if (options.once) noLongerUnseen = clock.after(UNSEEN_MS, endWhenSettled);
   });
-  const pausedPoll = setInterval(() => reporter.paused(isPaused(options)) && controller.touchAll(), 1000);
-  pausedPoll.unref();
+  site.startHeartbeat((message) => void takenOver(message));
+  const unwatchPaused = pauseSwitch.watch(() => reporter.paused(pauseSwitch.isOn()) && controller.touchAll());
 
   async function end(outcome: Outcome): Promise<void> {
     if (stopping.signal.aborted) return;
-    clearInterval(pausedPoll);
+    unwatchPaused();
+    lookAgain();
+    noLongerUnseen();
     controller.stop();
     await publisher.flush().catch(() => undefined);
     publisher.close();
@@ -163,17 +169,22 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     finish(outcome);
   }
 
+  const isUnseen = (id: ResourceId) =>
+    register.told(id)?.declaration !== undefined && controller.live(id)?.complete !== true;
+
   function endWhenSettled(): void {
     if (!looked || head === undefined || !controller.idle() || stopping.signal.aborted) return;
+    if (clock.now() < unseenUntil && controller.tracked().some(isUnseen)) return;
     const states = controller.tracked().map((id) => [id, controller.state(id)] as const);
     if (states.some(([, state]) => state === undefined || isMoving(state))) return;
     const unwell = states.flatMap(([id, state]) => {
-      const say = told.get(id);
+      const say = register.told(id);
       if (state === undefined || say === undefined) return [];
       const { health: how, message } = health(id, state, controller.live(id), say.now);
       const rests = !active(state.rollout) && state.settled.observed && state.attempted === undefined && say.now.valid;
       return how === 'Healthy' || rests ? [] : [`${id}: ${message}`];
     });
+    if (held !== undefined) unwell.push(held);
     void end({
       settled: unwell.length === 0,
       message: unwell.length === 0 ? 'everything is as declared' : unwell.join('\n'),
@@ -195,36 +206,4 @@ function isMoving({ rollout, settled, attempted, deletion }: State): boolean {
   if (deletion !== undefined) return deletion.confirmed;
   if (active(rollout)) return rollout.phase !== 'Paused' && rollout.phase !== 'Pending';
   return attempted === undefined && settled.goals.length > 0 && !settled.observed;
-}
-
-const isPaused = ({ paused, dataDir }: OperatorOptions): boolean => paused || existsSync(join(dataDir, 'PAUSED'));
-
-function remember(known: Map<ResourceId, KnownResource>, id: ResourceId, say: Told, state: State | undefined): void {
-  const before = known.get(id);
-  const resource = say.declaration?.resource ?? before?.resource;
-  const deleted = say.declaration !== undefined && say.declaration.resource === undefined;
-  known.set(id, {
-    ...before,
-    kind: id.slice(0, id.indexOf('/')),
-    ...(resource !== undefined && { resource, digest: resource.digest, file: resource.place.file }),
-    commit: say.commit,
-    ...(deleted && { deletion: { commit: say.commit, confirmed: say.declaration?.deletionConfirmed === true } }),
-  });
-  const now = known.get(id);
-  if (!deleted && now?.deletion !== undefined) delete now.deletion;
-  if (deleted && state === undefined) known.delete(id);
-}
-
-function rememberedAs(id: ResourceId, { commit, digest, deletion }: State): KnownResource {
-  return { kind: id.slice(0, id.indexOf('/')), commit, digest, ...(deletion !== undefined && { deletion }) };
-}
-
-/** After a restart the last valid declaration of what is invalid now is read from the commit that the status names. */
-async function recall(site: Site, declared: Declared, known: Map<ResourceId, KnownResource>): Promise<void> {
-  for (const [id, before] of known) {
-    if (before.resource !== undefined || before.commit === undefined || declared.resources.has(id)) continue;
-    if (!declared.invalid.has(id) && declared.unreadable.size === 0) continue;
-    const resource = await site.snapshots.resourceAt(before.commit, id).catch(() => undefined);
-    if (resource !== undefined) known.set(id, { ...before, resource, file: resource.place.file });
-  }
 }

@@ -20,6 +20,10 @@ export interface OperatorOptions {
   paused: boolean;
   /** Settles what is declared, then ends. */
   once: boolean;
+  /** The lease is held already, with this epoch: a standby has taken it. */
+  epoch?: number;
+  /** The lease is taken with no lower one: what targets remember of a repository that was made anew. */
+  leastEpoch?: number;
   /** The user that units run as. */
   runAs?: string;
   /** Follows a remote branch although its history was rewritten. */

@@ -2,8 +2,8 @@
  * Makes decisions durable at the remote. What must be pushed before acting is awaited; all else is gathered. One push is
  * under way at a time; each takes all that has come together.
  */
+import type { Clock } from '../clock.ts';
 import type { Oid, ResourceId } from '../manifest/resource.ts';
-import type { Instant } from '../plan/live.ts';
 import type { StatusDocument } from '../status/document.ts';
 import type { Head } from '../status/markdown.ts';
 import type { StatusWrite } from '../status/store.ts';
@@ -23,7 +23,7 @@ export interface Publication {
 }
 
 export interface PublisherPorts {
-  now(): Instant;
+  clock: Clock;
   head(): Head;
   prepare(changes: Publication[], head: Head): StatusWrite | undefined;
   /** One commit on the status branch and all refs, with what an earlier push left, in one atomic push.
@@ -62,7 +62,8 @@ export function createPublisher(ports: PublisherPorts): Publisher {
   let touched = false;
   let lastPush = Number.NEGATIVE_INFINITY;
   let failures = 0;
-  let timer: NodeJS.Timeout | undefined;
+  /** Calls off the push that waits for its time. */
+  let timer: (() => void) | undefined;
   let running: Promise<void> | undefined;
   let closed = false;
 
@@ -78,15 +79,15 @@ export function createPublisher(ports: PublisherPorts): Publisher {
       return;
     }
     if (timer !== undefined || (gathered.size === 0 && !touched)) return;
-    const delay = failures > 0 ? backoff(failures) : Math.max(0, lastPush + ports.intervalMs - ports.now());
-    timer = setTimeout(() => {
+    const delay = failures > 0 ? backoff(failures) : Math.max(0, lastPush + ports.intervalMs - ports.clock.now());
+    timer = ports.clock.after(delay, () => {
       timer = undefined;
       start();
-    }, delay);
+    });
   }
 
   function start(): void {
-    clearTimeout(timer);
+    timer?.();
     timer = undefined;
     running = pushAll().finally(() => {
       running = undefined;
@@ -107,7 +108,7 @@ export function createPublisher(ports: PublisherPorts): Publisher {
       const publications = [...all.values()];
       const write = ports.prepare(publications, ports.head());
       const refs = publications.flatMap((publication) => publication.refs);
-      if (await ports.push(write, refs)) lastPush = ports.now();
+      if (await ports.push(write, refs)) lastPush = ports.clock.now();
       failures = 0;
       for (const waiter of first) waiter.resolve();
     } catch (error) {
@@ -139,7 +140,7 @@ export function createPublisher(ports: PublisherPorts): Publisher {
     },
     close() {
       closed = true;
-      clearTimeout(timer);
+      timer?.();
     },
   };
 }

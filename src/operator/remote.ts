@@ -1,19 +1,21 @@
 /** The status branch and the refs beside it, as the operator writes them: one atomic push, by compare-and-swap. */
 
+import type { Clock } from '../clock.ts';
 import type { Clone } from '../git/clone.ts';
 import { GitError, PushRejected } from '../git/errors.ts';
 import { readLease } from '../git/lease.ts';
-import { openPublisher } from '../git/publish.ts';
+import { forgets, openPublisher } from '../git/publish.ts';
 import type { Person, RefUpdate } from '../git/types.ts';
 import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import { toDocument } from '../status/document.ts';
 import { health } from '../status/health.ts';
 import type { Head } from '../status/markdown.ts';
-import { tagMessage } from '../status/message.ts';
+import { tagMessage, takeoverMessage } from '../status/message.ts';
 import { KEEP_PREFIX, keepRef, revertBranch, STATUS_REF, TAG_PREFIX, tagName, tagRef } from '../status/names.ts';
 import { type StatusBranch, StatusStore, type StatusWrite } from '../status/store.ts';
 import type { StateChange } from './controller.ts';
+import { takenOverMessage } from './heartbeat.ts';
 import type { Log } from './options.ts';
 import type { Publication, RefWish } from './publisher.ts';
 import { createRefIndex, type RefIndex } from './ref-index.ts';
@@ -37,6 +39,7 @@ export interface StatusRemote {
 
 export interface RemoteOptions {
   clone: Clone;
+  clock: Clock;
   /** The remote answers now; otherwise what was fetched last is gone on from until it does. */
   reachable: boolean;
   epoch: number;
@@ -54,13 +57,50 @@ const NO_REFS = createRefIndex(new Map());
 export async function openStatusRemote(
   options: RemoteOptions,
 ): Promise<{ remote: StatusRemote; branch: StatusBranch | undefined }> {
-  const { clone, reachable, epoch, author, log, signal } = options;
+  const { clone, clock, reachable, epoch, author, log, signal } = options;
   const { objects, transport } = clone;
   const git = openPublisher(clone);
   let known = reachable ? await listRefs() : undefined;
-  const tip = reachable ? await git.reread(STATUS_REF, signal) : await git.recall(STATUS_REF);
-  const opened = await StatusStore.open(objects, tip);
+  /** The tip of the status branch as the remote is known to hold it, and the commits made since, which it may hold too. */
+  let seen = reachable ? await git.reread(STATUS_REF, signal) : await git.recall(STATUS_REF);
+  const made = new Set<Oid>();
+  /** A push failed, and what the remote holds now was not read yet. */
+  let unread = false;
+  const opened = reachable ? await takeOver() : await StatusStore.open(objects, seen);
   let store = opened.store;
+
+  /**
+   * A commit of this operator's own on the branch as it is: from then on whatever an earlier one still pushes is refused,
+   * also if that one does not know yet that it has lost the lease. What it pushed before is read.
+   */
+  async function takeOver(): ReturnType<typeof StatusStore.open> {
+    for (;;) {
+      const found = await StatusStore.open(objects, seen);
+      const head = found.branch?.head;
+      if (head === undefined) return found;
+      const message = takeoverMessage(epoch, head);
+      made.add(await git.commit(STATUS_REF, { changes: new Map(), message, author, at: clock.now(), evenEmpty: true }));
+      try {
+        await git.push(signal);
+        read(git.tip(STATUS_REF));
+        return found;
+      } catch (error) {
+        // Unless it was rejected it goes with the next push.
+        if (!(error instanceof PushRejected)) return found;
+        const before = seen;
+        read(await git.reread(STATUS_REF, signal));
+        if (seen === before) return found;
+      }
+    }
+  }
+
+  function read(tip: Oid | undefined): void {
+    seen = tip;
+    made.clear();
+    unread = false;
+  }
+
+  const isOwn = (tip: Oid | undefined): boolean => tip === seen || (tip !== undefined && made.has(tip));
 
   async function listRefs(): Promise<RefIndex> {
     return createRefIndex(await transport.refs([TAG_PREFIX, KEEP_PREFIX, 'refs/heads/sluice/revert/'], signal));
@@ -82,12 +122,14 @@ export async function openStatusRemote(
 
   async function pushAll(write: StatusWrite | undefined, updates: RefUpdate[]): Promise<boolean> {
     if (write !== undefined) {
-      await git.commit(STATUS_REF, { changes: write.files, message: write.message, author, at: Date.now() });
+      const { files: changes, message } = write;
+      made.add(await git.commit(STATUS_REF, { changes, message, author, at: clock.now() }));
     }
     for (const update of updates) git.update(update);
     if (!git.pending()) return false;
     write?.committed();
     await git.push(signal);
+    read(git.tip(STATUS_REF));
     return true;
   }
 
@@ -118,21 +160,24 @@ export async function openStatusRemote(
       } catch (error) {
         const beside = error instanceof PushRejected && error.refs.every(({ ref }) => ref !== STATUS_REF);
         if (!beside) throw error;
-        await git.reread(STATUS_REF, signal);
+        if (!isOwn(await git.reread(STATUS_REF, signal))) throw error;
         return await pushAll(write, withoutForeign(updates, error));
       }
     },
     async afterFailure(error) {
       if (!(error instanceof GitError)) throw error;
-      if (!(error instanceof PushRejected)) return undefined;
+      unread ||= forgets(error);
+      if (!unread) return undefined;
       const lease = await readLease(clone, signal);
       if (lease !== undefined && lease.epoch > epoch) {
-        const message = `another operator (${lease.holder}, epoch ${lease.epoch}) has taken over; this one (epoch ${epoch}) acts no more`;
-        return { kind: 'taken-over', message };
+        return { kind: 'taken-over', message: takenOverMessage(lease, epoch) };
       }
       known = await listRefs();
       const now = await git.reread(STATUS_REF, signal);
       ({ store } = await StatusStore.open(objects, now));
+      const untouched = isOwn(now);
+      read(now);
+      if (untouched) return undefined;
       const what = now === undefined ? 'was deleted' : `holds commit ${now.slice(0, 10)}`;
       const message = `sluice/status ${what}, which this operator did not write; look at it, then sluice continue`;
       return { kind: 'tampered', message };
@@ -153,7 +198,7 @@ function documentOf({ id, live, told }: StateChange, next: State) {
 function wishesOf(
   { id, before, next, told, proposeRevert }: StateChange,
   known: RefIndex,
-  { clone, author, head, resourceAt }: RemoteOptions,
+  { clone, clock, author, head, resourceAt }: RemoteOptions,
 ): RefWish[] {
   const { objects } = clone;
   const wishes: RefWish[] = [];
@@ -167,7 +212,7 @@ function wishesOf(
     const { rollout } = next;
     const message = tagMessage(id, rollout, resource.spec.description);
     const name = tagName(id, rollout.id);
-    const make = () => objects.writeTag({ name, object: rollout.commit, message, tagger: author, at: Date.now() });
+    const make = () => objects.writeTag({ name, object: rollout.commit, message, tagger: author, at: clock.now() });
     wishes.push({ ref: tagRef(id, rollout.id), make });
     for (const old of surplusTags([...known.tags(id), rollout.id], resource.spec.revisionHistoryLimit)) {
       wishes.push({ ref: tagRef(id, old), make: undefined });
@@ -186,7 +231,7 @@ function wishesOf(
     const to = settled.commit;
     const make = async () =>
       revertCommit(objects, {
-        ...{ id, tip, to, author, at: Date.now() },
+        ...{ id, tip, to, author, at: clock.now() },
         resources: [resource, await resourceAt(to, id)],
         reason: `Rollout ${rollout.id} failed: ${rollout.message}`,
       });

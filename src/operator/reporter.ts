@@ -6,7 +6,7 @@ import type { Log } from './options.ts';
 
 export interface Reporter {
   decided(id: ResourceId, decision: Decision): void;
-  diagnostics(diagnostics: Diagnostic[]): void;
+  diagnostics(diagnostics: readonly Diagnostic[]): void;
   /** True when it has changed since it was told last. */
   paused(paused: boolean): boolean;
 }
@@ -14,6 +14,7 @@ export interface Reporter {
 export function createReporter(log: Log): Reporter {
   const told = new Map<ResourceId, string>();
   const reasons = new Map<ResourceId, string>();
+  let seen: readonly Diagnostic[] | undefined;
   let diagnosed = new Set<string>();
   let wasPaused: boolean | undefined;
 
@@ -44,6 +45,8 @@ export function createReporter(log: Log): Reporter {
       if (decision.gone) told.delete(id);
     },
     diagnostics(diagnostics) {
+      if (diagnostics === seen) return;
+      seen = diagnostics;
       const now = new Set(diagnostics.map(formatDiagnostic));
       for (const text of now) if (!diagnosed.has(text)) log('warn', text);
       diagnosed = now;

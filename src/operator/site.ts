@@ -1,26 +1,20 @@
 /** Everything outside that the operator works with, opened in the order in which one needs the other. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import pRetry from 'p-retry';
 import writeFileAtomic from 'write-file-atomic';
-import { type Clone, openClone } from '../git/clone.ts';
+import type { Clone } from '../git/clone.ts';
 import { GitError } from '../git/errors.ts';
 import { type Feed, type FeedEvent, goodRef, openFeed } from '../git/feed.ts';
 import { newestChange } from '../git/history.ts';
-import { resumeLease, takeLease } from '../git/lease.ts';
-import { materialize } from '../git/materialize.ts';
-import { readRef, symbolicTarget } from '../git/refs.ts';
-import type { Declared, Oid, ResourceId } from '../manifest/resource.ts';
+import { noteLease, resumeLease, takeLease } from '../git/lease.ts';
+import { symbolicTarget } from '../git/refs.ts';
+import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
-import { nextEpoch } from '../target/local/epoch.ts';
-import { openRouter } from '../target/local/router/client.ts';
-import type { KnownResource } from './declarations.ts';
-import { openKeptParses } from './kept-parses.ts';
 import type { OperatorOptions } from './options.ts';
+import type { Parts } from './parts.ts';
 import { openStatusRemote, type StatusRemote } from './remote.ts';
-import { secretsFrom } from './secrets.ts';
 import { createSnapshots, type Snapshots } from './snapshots.ts';
-import { createTargets, messageOf, type Targets } from './targets.ts';
+import { messageOf, type Targets } from './targets.ts';
 
 export interface Site {
   /** The config repository lies on this machine: its refs can be watched, and pushes cost little. */
@@ -32,9 +26,11 @@ export interface Site {
   restored: Map<ResourceId, State>;
   /** The tip of the status branch is not Sluice's: what it says of rollouts under way is not trusted. */
   foreign: string | undefined;
-  /** For each resource, the newest commit that changed its inputs or deleted it. */
-  commitsOf(declared: Declared, known: ReadonlyMap<ResourceId, KnownResource>): Promise<(id: ResourceId) => Oid>;
+  /** For each of these resources of a commit, the newest commit that changed its inputs. */
+  commitsOf(commit: Oid, resources: readonly Resource[]): Promise<ReadonlyMap<string, Oid>>;
   openFeed(report: (event: FeedEvent) => void | Promise<void>): Promise<Feed>;
+  /** From now on whoever stands by knows that this operator lives, and it knows when another has taken over. */
+  startHeartbeat(takenOver: (message: string) => void): void;
   close(): Promise<void>;
 }
 
@@ -42,26 +38,20 @@ const AUTHOR = { name: 'Sluice', email: 'sluice@localhost' };
 
 export async function openSite(
   options: OperatorOptions,
+  parts: Parts,
   signal: AbortSignal,
   hooks: { changed(id: ResourceId): void; head(): Oid | undefined },
 ): Promise<Site> {
   const { log } = options;
-  const { clone, branch, epoch, snapshots, remote, status } = await openRepository(options, signal, hooks.head).catch(
-    (error: unknown) => {
-      throw unwritable(error, options.stateDir);
-    },
-  );
-  const router = await openRouter({ dataDir: options.dataDir, listen: options.router });
-  const targets = createTargets({
-    dataDir: options.dataDir,
-    images: { materialize: (tree, directory) => materialize(clone.objects, tree, directory) },
-    secrets: secretsFrom(options.secretsDir),
-    router,
-    epoch,
-    ...(options.runAs !== undefined && { runAs: options.runAs }),
-    log,
-    changed: hooks.changed,
+  const { clone, branch, epoch, snapshots, remote, status } = await openRepository(
+    options,
+    parts,
+    signal,
+    hooks.head,
+  ).catch((error: unknown) => {
+    throw unwritable(error, options.stateDir);
   });
+  const targets = await parts.openTargets(options, clone, epoch, hooks.changed);
   const restored = new Map<ResourceId, State>();
   for (const [id, read] of status?.resources ?? []) {
     if ('state' in read) restored.set(id, read.state);
@@ -77,30 +67,35 @@ export async function openSite(
       status === undefined || status.head !== undefined
         ? undefined
         : `sluice/status holds commit ${status.tip.slice(0, 10)}, which is not Sluice's; look at it, then sluice continue`,
-    commitsOf: (declared, known) => commitsOf(clone, declared, known),
+    commitsOf: (commit, resources) => commitsOf(clone, commit, resources),
     openFeed: (report) =>
       openFeed({
-        ...{ clone, ref: branch, report },
+        ...{ clone, clock: parts.clock, ref: branch, report },
         ...{ intervalMs: options.intervalMs, acceptRewrite: options.acceptRewrite },
       }),
+    startHeartbeat: (takenOver) => parts.startHeartbeat?.({ clone, clock: parts.clock, epoch, log, signal, takenOver }),
     async close() {
       await targets.close();
-      await router.close();
       await clone.close();
     },
   };
 }
 
 /** The config repository as it is worked with: all that is written for it lies in the state folder. */
-async function openRepository(options: OperatorOptions, signal: AbortSignal, head: () => Oid | undefined) {
-  const { log, stateDir } = options;
-  const clone = await openClone({ stateDir, repo: options.repo });
-  const { branch, epoch, reachable } = await begin(clone, options, signal);
+async function openRepository(
+  options: OperatorOptions,
+  parts: Parts,
+  signal: AbortSignal,
+  head: () => Oid | undefined,
+) {
+  const { log } = options;
+  const clone = await parts.openClone(options);
+  const { branch, epoch, reachable } = await begin(clone, options, parts, signal);
   log('debug', `holds epoch ${epoch}`);
-  const parses = await openKeptParses(join(stateDir, 'parses'));
+  const parses = await parts.openParses(options);
   const snapshots = createSnapshots(clone.objects, options.path, parses);
   const { remote, branch: status } = await openStatusRemote({
-    ...{ clone, reachable, epoch, author: AUTHOR, log, signal },
+    ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
     ...{ head, resourceAt: snapshots.resourceAt },
   });
   return { clone, branch, epoch, snapshots, remote, status };
@@ -132,11 +127,15 @@ interface Beginning {
  * Takes the lease. While the remote is down, an operator that has a state folder goes on from what it fetched last: what
  * runs is held as it is; nothing new starts, because no intent can be pushed. One that has none waits.
  */
-async function begin(clone: Clone, options: OperatorOptions, signal: AbortSignal): Promise<Beginning> {
+async function begin(clone: Clone, options: OperatorOptions, parts: Parts, signal: AbortSignal): Promise<Beginning> {
   const take = async (): Promise<Beginning> => {
     const branch = await branchRef(clone, options, signal);
-    const next = nextEpoch(join(options.dataDir, 'targets'));
-    const { epoch } = await takeLease(clone, `${hostname()} ${process.pid}`, Date.now(), signal, next);
+    if (options.epoch !== undefined) {
+      await noteLease(clone, options.epoch);
+      return { branch, epoch: options.epoch, reachable: true };
+    }
+    const next = parts.nextEpoch(options);
+    const { epoch } = await takeLease(clone, `${hostname()} ${process.pid}`, parts.clock.now(), signal, next);
     return { branch, epoch, reachable: true };
   };
   try {
@@ -145,13 +144,14 @@ async function begin(clone: Clone, options: OperatorOptions, signal: AbortSignal
     if (!isPassing(error)) throw error;
     options.log('warn', `the config repository cannot be reached: ${messageOf(error)}`);
     const resumed = options.once ? undefined : await resume(clone, options);
-    return resumed ?? patiently(options, signal, take);
+    if (resumed !== undefined) return resumed;
+    return parts.patiently(take, (passing) => unreachable(passing, options), signal);
   }
 }
 
 async function resume(clone: Clone, { branch, log }: OperatorOptions): Promise<Beginning | undefined> {
   const ref = branch === undefined ? await symbolicTarget(clone.gitdir, 'HEAD') : `refs/heads/${branch}`;
-  const good = ref && (await readRef(clone.gitdir, goodRef(ref)));
+  const good = ref && (await clone.refs.read(goodRef(ref)));
   if (ref === undefined || good === undefined) return undefined;
   const epoch = await resumeLease(clone);
   if (epoch === undefined) return undefined;
@@ -163,12 +163,10 @@ async function resume(clone: Clone, { branch, log }: OperatorOptions): Promise<B
 }
 
 /** A remote that is down when the operator starts is waited for. */
-function patiently<T>({ log }: OperatorOptions, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-  return pRetry(ask, {
-    ...{ retries: Number.POSITIVE_INFINITY, minTimeout: 1000, maxTimeout: 60_000, randomize: true, signal },
-    shouldRetry: ({ error }) => isPassing(error),
-    onFailedAttempt: ({ error }) => log('warn', `the config repository cannot be reached: ${messageOf(error)}`),
-  });
+function unreachable(error: unknown, { log }: OperatorOptions): boolean {
+  if (!isPassing(error)) return false;
+  log('warn', `the config repository cannot be reached: ${messageOf(error)}`);
+  return true;
 }
 
 async function branchRef(clone: Clone, { branch }: OperatorOptions, signal: AbortSignal): Promise<string> {
@@ -179,20 +177,9 @@ async function branchRef(clone: Clone, { branch }: OperatorOptions, signal: Abor
   return found;
 }
 
-/** Only resources whose declaration is new or different are looked for; the walk ends when all are found. */
-async function commitsOf(
-  { objects }: Clone,
-  declared: Declared,
-  known: ReadonlyMap<ResourceId, KnownResource>,
-): Promise<(id: ResourceId) => Oid> {
-  const groups = new Map<string, string[]>();
-  for (const [id, resource] of declared.resources) {
-    if (known.get(id)?.digest !== resource.digest)
-      groups.set(
-        id,
-        resource.inputs.map(({ path }) => path),
-      );
-  }
-  const found = groups.size === 0 ? new Map<string, Oid>() : await newestChange(objects, declared.commit, groups);
-  return (id) => found.get(id) ?? known.get(id)?.commit ?? declared.commit;
+/** The walk through the history ends when all are found. */
+async function commitsOf({ objects }: Clone, commit: Oid, resources: readonly Resource[]): Promise<Map<string, Oid>> {
+  if (resources.length === 0) return new Map();
+  const groups = new Map(resources.map(({ id, inputs }) => [id, inputs.map(({ path }) => path)]));
+  return await newestChange(objects, commit, groups);
 }

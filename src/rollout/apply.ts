@@ -166,7 +166,8 @@ function resumed({ tampered: _, successor: __, ...rollout }: Rollout, now: Insta
   const continued = rollout.continued || rollout.reason === 'Step' || rollout.reason === 'Batch';
   const free: Rollout = { ...rollout, held: false, continued, checks: { failures: 0 }, retriedAt: now };
   if (rollout.phase !== 'Paused') return free;
-  return move(free, rollout.turned ? 'RollingBack' : 'Progressing', now, 'continued');
+  const moved = move(free, rollout.turned ? 'RollingBack' : 'Progressing', now, 'continued');
+  return { ...moved, progress: { ...moved.progress, at: now } };
 }
 
 function retryIt({ state, rollout, resource, now }: Handling): Outcome {

@@ -100,9 +100,7 @@ function goalsNow(resource: Resource, state: State): { goals: Goal[]; hold: bool
   const kind = resource.spec.kind;
   const walking = rollout?.phase === 'Progressing' || (rollout?.phase === 'Paused' && !rollout.turned);
   if (!walking || rollout === undefined) {
-    // Nothing was ever settled: what a rollout left that was superseded, or that nobody remembers, is kept until one goes on.
-    const hold = rollout?.phase === 'Paused' || settled.goals.length === 0;
-    return { goals: goalsInEffect(kind, settled, [], -1), hold };
+    return { goals: goalsInEffect(kind, settled, [], -1), hold: rollout?.phase === 'Paused' };
   }
   const hold = rollout.phase === 'Paused' && rollout.reachedAt === undefined;
   const upTo = hold ? rollout.stage - 1 : rollout.stage;
@@ -111,6 +109,8 @@ function goalsNow(resource: Resource, state: State): { goals: Goal[]; hold: bool
 
 function closeRolloutGap(resource: Resource, state: State, live: Live, now: Instant): Gap {
   const { goals, hold } = goalsNow(resource, state);
+  // Nothing was ever settled: what a superseded rollout left, or what nobody remembers, is kept as it is until one goes on.
+  if (goals.length === 0 && !hold) return { actions: [] };
   const retriedAt = state.rollout?.retriedAt;
   // Scaled to nothing it serves nothing: its traffic goes before its last replica does.
   const none = resource.spec.kind === 'Workload' && goals.length > 0 && !goals.some(({ kind }) => kind === 'traffic');

@@ -80,7 +80,7 @@ export function trouble(live: Live): string {
   const unit =
     live.units.find((candidate) => candidate.phase === 'dead' && candidate.message !== undefined) ??
     live.units.find((candidate) => !candidate.ready && candidate.message !== undefined);
-  const instance = live.instances?.find(({ ready, message }) => !ready && message !== undefined);
+  const instance = live.instances?.find((candidate) => !candidate.ready && candidate.message !== undefined);
   const unwell = unit ?? instance;
   return unwell ? `; ${unwell.id}: ${unwell.message}` : '';
 }

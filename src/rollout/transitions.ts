@@ -31,7 +31,10 @@ export function move(rollout: Rollout, phase: Phase, now: Instant, message: stri
   const moved: Rollout = { ...rest, phase, message, ...(reason === undefined ? {} : { reason }), ...since };
   if (TRANSITIONS[phase].length === 0) return { ...moved, finishedAt: now };
   const resumed = rollout.phase === 'Paused' && phase !== 'Paused';
-  return resumed ? { ...moved, progress: { ...moved.progress, at: now } } : moved;
+  if (!resumed) return moved;
+  // The progress clock stood still meanwhile; it goes on, or a window that opens again and again would set it back each time.
+  const stood = now - (pausedAt ?? now);
+  return { ...moved, progress: { ...moved.progress, at: moved.progress.at + stood } };
 }
 
 export function historyEntry(rollout: Rollout): HistoryEntry {

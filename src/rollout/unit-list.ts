@@ -14,6 +14,9 @@ export function unitList(entries: (readonly [id: string, record: UnitRecord])[])
   return { ids: entries.map(([id]) => id), records: entries.map(([, record]) => record) };
 }
 
+/** Where it stands in the list. */
+export const placeOf = ({ ids }: Units, id: string): number | undefined => indexOf(ids).get(id);
+
 export function recordOf(units: Units | undefined, id: string): UnitRecord | undefined {
   const index = units && indexOf(units.ids).get(id);
   return index === undefined ? undefined : units?.records[index];

@@ -145,6 +145,10 @@ export function commitMessage(changes: Change[], head: Oid): string {
   return `${paragraphs.join('\n\n')}\n`;
 }
 
+/** Of the commit with which an operator that starts takes the branch over: it changes no file. */
+export const takeoverMessage = (epoch: number, head: Oid): string =>
+  `sluice: an operator with epoch ${epoch} takes over\n\nSluice-Head: ${head}\n`;
+
 interface ChangeEvent {
   change: Change;
   event: StatusEvent;

@@ -149,6 +149,9 @@ t.test(
       t.equal(alive(at, 'Workload/web').size, 1);
       running.process.kill('SIGKILL');
       await running.exit;
+      running = remoteOperator(at, url, {}, '--once');
+      t.equal(await running.exit, 1, 'what the branch says now is not what runs');
+      t.match(running.output(), /rewritten, from [^\n]*\n$/, 'and that is its last word');
       running = remoteOperator(at, url, {}, '--accept-rewrite');
       await settled(seen, 'Workload/web', 3);
       t.equal(alive(at, 'Workload/web').size, 3);

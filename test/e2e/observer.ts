@@ -14,6 +14,8 @@ export interface Bounds {
 export interface Observer {
   /** Every attempt that ever had a process. */
   attempts: Set<string>;
+  /** What broke a bound since it was last asked for. */
+  broken(): string[];
   /** Ends watching; tells what broke a bound, and how often it looked. */
   stop(): Promise<{ broken: string[]; looks: number }>;
 }
@@ -35,6 +37,11 @@ export function observe(at: Place, resource: string, bounds: Bounds): Observer {
   const watching = loop();
   return {
     attempts,
+    broken() {
+      const since = [...broken];
+      broken.clear();
+      return since;
+    },
     async stop() {
       going = false;
       await watching;

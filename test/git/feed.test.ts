@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { systemClock } from '../../src/clock.ts';
 import { openClone } from '../../src/git/clone.ts';
 import { list } from '../../src/git/compare.ts';
 import { type Feed, type FeedEvent, type FeedOptions, openFeed } from '../../src/git/feed.ts';
@@ -23,6 +24,7 @@ async function watched(repo: string, options: Partial<FeedOptions> = {}, stateDi
   const events: FeedEvent[] = [];
   let arrived = () => {};
   const feed: Feed = await openFeed({
+    clock: systemClock,
     clone,
     ref: MAIN,
     intervalMs: 50,
@@ -81,6 +83,8 @@ t.test('a remote: each new head, errors and recovery, a rewritten branch held un
   const other = commitFiles(path, { a: 'other' });
   t.strictSame(await watch.next(), { kind: 'rewritten', held: second, head: other }, 'and gone elsewhere');
   git(path, ['update-ref', MAIN, second]);
+  watch.feed.hint();
+  t.strictSame(await watch.next('head'), { kind: 'head', commit: second, previous: second }, 'put back');
   const third = commitFiles(path, { a: '3' });
   t.strictSame(await watch.next('head'), { kind: 'head', commit: third, previous: second }, 'a descendant');
 
@@ -119,12 +123,23 @@ t.test(
     t.match(await held.next(), { kind: 'rewritten', held: first, head: rewritten });
     await held.close();
     const accepting = await watched(url, { acceptRewrite: true }, before.stateDir);
-    t.match(await accepting.next(), { kind: 'head', commit: first });
     t.strictSame(await accepting.next(), { kind: 'head', commit: rewritten, previous: first });
     const again = commitFiles(path, { a: 'newer' }, { orphan: true });
     t.match(await accepting.next(), { kind: 'rewritten', held: rewritten, head: again }, 'it accepts once');
   },
 );
+
+t.test('a clone that is behind tells of nothing older than what the remote has', async (t) => {
+  const repository = bareRepository(root, 'behind.git');
+  const url = `${http.url}/behind.git`;
+  const first = commitFiles(repository, { 'web.yaml': 'one\n' });
+  const before = await watched(url);
+  t.match(await before.next(), { kind: 'head', commit: first });
+  await before.close();
+  const second = commitFiles(repository, { 'web.yaml': 'two\n' });
+  const after = await watched(url, {}, before.stateDir);
+  t.strictSame(await after.next(), { kind: 'head', commit: second, previous: first }, 'another operator acted on it');
+});
 
 t.test('a clone that is lost or broken while it is used is made again', async (t) => {
   const { path, url } = repository();
@@ -177,4 +192,16 @@ t.test('a local repository is looked at as soon as its refs move, and followed w
     if (event.kind === 'head' && event.commit === tips.at(-1)) break;
   }
   t.pass('the last of a burst is seen');
+});
+
+t.test('two that watch through one clone are each told of every commit', async (t) => {
+  const { path, url } = repository();
+  const first = commitFiles(path, { a: '1' });
+  const one = await watched(url);
+  t.match(await one.next(), { commit: first });
+  const other = await watched(url, {}, one.stateDir);
+  t.match(await other.next(), { commit: first });
+  const second = commitFiles(path, { a: '2' });
+  t.match(await one.next(), { commit: second });
+  t.match(await other.next(), { commit: second });
 });

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import type { Resource, ResourceId } from '../../src/manifest/resource.ts';
 import { createController, type StateChange } from '../../src/operator/controller.ts';
 import type { Told } from '../../src/operator/declarations.ts';
@@ -41,13 +42,13 @@ function driver() {
   return { driver: made, units, acts };
 }
 
-function setUp() {
+function setUp(clock: Clock = systemClock) {
   const target = driver();
   const changes: StateChange[] = [];
   const remote = { down: false };
   const failures: string[] = [];
   const controller = createController({
-    now: Date.now,
+    clock,
     conditions: () => ({ operatorPaused: false, highestId: 0 }),
     driverOf: () => target.driver,
     runnable: async (_id, revision) => workload(revision).runnable,
@@ -138,4 +139,31 @@ t.test('a target that does not answer is asked again, and nothing is removed mea
   );
   target.observe = observe;
   await until(() => controller.state(id)?.rollout?.id === 2 && controller.state(id)?.rollout?.phase === 'Succeeded');
+});
+
+t.test('stopped while it acts, it waits for nothing any more', async (t) => {
+  const waiting = new Set<symbol>();
+  const world = setUp({
+    ...systemClock,
+    after(ms, call) {
+      const name = Symbol(`${ms} ms`);
+      waiting.add(name);
+      const callOff = systemClock.after(ms, call);
+      return () => {
+        waiting.delete(name);
+        callOff();
+      };
+    },
+  });
+  const stopped = new Promise<void>((resolve) => {
+    world.driver.start = async () => {
+      world.controller.stop();
+      resolve();
+      throw new Error('another operator has taken over');
+    };
+  });
+  world.controller.declare(tell(workload('a')));
+  await stopped;
+  await new Promise((later) => setImmediate(later));
+  t.equal(waiting.size, 0);
 });

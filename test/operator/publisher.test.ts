@@ -1,4 +1,5 @@
 import t from 'tap';
+import { systemClock } from '../../src/clock.ts';
 import { createPublisher, type Publication, type PublisherPorts, type RefWish } from '../../src/operator/publisher.ts';
 import type { StatusDocument } from '../../src/status/document.ts';
 
@@ -20,7 +21,7 @@ function remote(over: Partial<PublisherPorts> = {}) {
   const state = { down: false, failures: 0 };
   let prepared: Record<string, string> = {};
   const ports: PublisherPorts = {
-    now: () => 1000,
+    clock: { ...systemClock, now: () => 1000 },
     head: () => ({ commit: 'c', at: 0 }),
     prepare(changes) {
       prepared = Object.fromEntries(changes.map(({ id, document }) => [id, document()?.message ?? 'gone']));
@@ -67,7 +68,7 @@ t.test('a document that is superseded before the push is never made', async (t) 
 });
 
 t.test('what must be first is awaited and takes the gathered along; refs of both go', async (t) => {
-  const { pushes, publisher } = remote({ intervalMs: 60_000, now: () => 0 });
+  const { pushes, publisher } = remote({ intervalMs: 60_000, clock: { ...systemClock, now: () => 0 } });
   publisher.gather(publication('a', 'gathered', [{ ref: 'x', make: undefined }]));
   await publisher.first(publication('a', 'first', [{ ref: 'y', make: undefined }]));
   t.same(pushes, [{ documents: { 'Workload/a': 'first' }, refs: ['x', 'y'] }]);
@@ -75,7 +76,7 @@ t.test('what must be first is awaited and takes the gathered along; refs of both
 
 t.test('gathered pushes keep their distance', async (t) => {
   let now = 0;
-  const { pushes, publisher } = remote({ intervalMs: 10_000_000, now: () => now });
+  const { pushes, publisher } = remote({ intervalMs: 10_000_000, clock: { ...systemClock, now: () => now } });
   await publisher.first(publication('a', '1'));
   now = 1;
   publisher.gather(publication('a', '2'));

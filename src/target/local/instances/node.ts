@@ -17,8 +17,12 @@ function upgradeOf(keeper: Sight, { record }: Instance): ClusterSpec['upgrade'] 
 
 const DRAIN_SECONDS = 600;
 
-/** The manifest's command, or the image's own; once for each taking out. Goes on where an earlier operator left it. */
+/**
+ * The manifest's command, or the image's own; once for each taking out. Goes on where an earlier operator left it, as soon as
+ * the manifest is known.
+ */
 export function drain(keeper: Keeper, instance: Instance): void {
+  if (upgradeOf(keeper, instance) === undefined) return;
   if (instance.draining !== undefined || instance.record.drain?.state !== 'running') return;
   instance.draining = insist(keeper, instance, 'a drain', async () => {
     const { state, message } = await drained(keeper, instance);

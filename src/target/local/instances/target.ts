@@ -125,7 +125,6 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
   for (const instance of everyOne()) {
     carryOut(keeper, instance);
     leave(keeper, instance);
-    drain(keeper, instance);
     if (instance.record.removing) remove(keeper, instance);
   }
   // What runs for an instance whose record was taken away belongs to nobody.
@@ -220,6 +219,7 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
       units.know(resource);
       mkdirSync(memberFolder(root, resource), { recursive: true, mode: 0o755 });
       declared.set(resource, spec);
+      for (const instance of of(resource)) drain(keeper, instance);
       if (!held.has(resource)) held.set(resource, []);
       // Told at once, these are one change to the router.
       if (spec.kind === 'Fleet') await Promise.all([routes.serve(resource, spec.host), routes.route(resource, ALL)]);

@@ -22,10 +22,21 @@ export interface RouterClient {
   close(): Promise<void>;
 }
 
+export interface RouterOptions {
+  dataDir: string;
+  listen: Address;
+  /** The operator's: with a lower one than the router has seen it changes nothing. */
+  epoch?: number;
+}
+
 /** Finds the router of `dataDir`, or starts it on `listen`. */
-export async function openRouter({ dataDir, listen }: { dataDir: string; listen: Address }): Promise<RouterClient> {
+export async function openRouter({ dataDir, listen, epoch = 0 }: RouterOptions): Promise<RouterClient> {
   const logsOf: string[] = [];
   const link = await keepConnected(routerDirectory(dataDir), listen, async (connection) => {
+    await connection.call('operate', epoch).catch((error: unknown) => {
+      connection.close();
+      throw error;
+    });
     await connection.call('logsOf', logsOf);
   });
   const set = batched((changes) => link.call('change', changes));

@@ -44,13 +44,16 @@ export async function serveControl(control: Control): Promise<boolean> {
 
 function handlersOf({ table, health, log, stop }: Control): Handlers {
   const logsOf = logKeeping(log);
+  const operators = fencing();
   let writing: Promise<void> = Promise.resolve();
   return {
     health: () => ({ protocol: PROTOCOL, ...health }),
     observe: () => table.config(),
     stats: () => table.stats(),
     logsOf,
-    async change(changes: Record<ResourceId, Route | null>) {
+    operate: operators.operate,
+    async change(changes: Record<ResourceId, Route | null>, asker) {
+      operators.refuseEarlier(asker);
       // In force first, as a backend that is gone should lose its traffic now; answered when a restart would find it, too.
       table.change(changes);
       writing = writing.catch(() => {}).then(() => save(table.config()));
@@ -59,6 +62,24 @@ function handlersOf({ table, health, log, stop }: Control): Handlers {
     },
     stop() {
       setImmediate(stop);
+      return null;
+    },
+  };
+}
+
+/** An operator may be stopped between its last look at the epoch and what it sends. */
+function fencing() {
+  let highest = 0;
+  const epochs = new WeakMap<Socket, number>();
+  const refuseEarlier = (asker: Socket) => {
+    if ((epochs.get(asker) ?? 0) < highest) throw new Error(`an operator with epoch ${highest} has taken over`);
+  };
+  return {
+    refuseEarlier,
+    operate(epoch: number, asker: Socket): null {
+      epochs.set(asker, epoch);
+      refuseEarlier(asker);
+      highest = epoch;
       return null;
     },
   };

@@ -26,6 +26,8 @@ export interface Calls {
   health: [argument: null, answer: Health];
   /** Answered when the routes are on disk and in force. Null removes one. */
   change: [argument: Record<ResourceId, Route | null>, answer: null];
+  /** This connection is the operator's with that epoch: what one with a lower epoch wants changed from now on is refused. */
+  operate: [epoch: number, answer: null];
   observe: [argument: null, answer: RouterConfig];
   stats: [argument: null, answer: RouterStats];
   /**

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { told, until } from '../fixtures.ts';
 import {
@@ -78,6 +80,24 @@ t.test('a node is cordoned, drained by its image, updated to another version, an
     'drain prod-node-1 1.35.0 1.35.0\nscript 1.36.0\nundrain prod-node-1\n',
     'each of them once, also over the stop of the process',
   );
+});
+
+t.test('a drain that an operator left behind is waited for by the next', async (t) => {
+  const here = place(t);
+  const driver = await here.openInstances();
+  const command = ['sh', '-c', 'until [ -e empty ]; do sleep 0.02; done; echo drained >> log'];
+  const spec = clusterSpec('1.35.0', { drain: { timeout: '1m', command } });
+  await driver.declare(PROD, spec);
+  await createNode(driver, 'prod-node-1', '1.35.0');
+  const action = { kind: 'takeOut', unit: 'prod-node-1', attempt: 'prod-node-1.2.1', cordon: true } as const;
+  await driver.start(PROD, action, undefined, never);
+  await instanceWhere(driver, 'prod-node-1', ({ drain }) => drain?.state === 'running', PROD);
+  const next = await here.openInstances();
+  await next.declare(PROD, spec);
+  writeFileSync(join(here.home('prod-node-1', PROD), 'empty'), '');
+  const out = await instanceWhere(next, 'prod-node-1', ({ drain }) => drain?.state !== 'running', PROD);
+  t.match(out.drain, { state: 'succeeded' });
+  t.equal(here.read('prod-node-1', 'log', PROD), 'drained\n');
 });
 
 t.test('a drain that fails or takes too long says so, and nothing is updated', async (t) => {

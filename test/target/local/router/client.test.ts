@@ -381,3 +381,18 @@ t.test('no request is lost while routes change, units come and go, and units are
   t.ok(answered > 500, `${answered} answered`);
   t.comment(`${answered} requests`);
 });
+
+t.test('an operator with an earlier epoch changes nothing once a later one is there', async (t) => {
+  const directory = await dataDir(t);
+  const listen = { host: '127.0.0.1', port: 0 };
+  const earlier = await openRouter({ dataDir: directory, listen, epoch: 7 });
+  t.teardown(() => stopRouter(directory));
+  await earlier.set('Workload/web', { host: 'web.localhost', versions: {} });
+  const later = await openRouter({ dataDir: directory, listen, epoch: 8 });
+  await t.rejects(earlier.set('Workload/web', undefined), { message: /an operator with epoch 8 has taken over/ });
+  await later.set('Workload/shop', { host: 'shop.localhost', versions: {} });
+  t.strictSame(Object.keys((await later.observe()).routes), ['Workload/web', 'Workload/shop']);
+  await t.rejects(openRouter({ dataDir: directory, listen, epoch: 7 }), { message: /an operator with epoch 8/ });
+  await earlier.close();
+  await later.close();
+});

@@ -1,0 +1,25 @@
+/** A few of the boundaries that `npm run crash` walks through, others each day: `CRASH_SEED` says which. */
+import t from 'tap';
+import { KINDS } from './kinds.ts';
+import { noSsh } from './ssh.ts';
+import { walk } from './walk.ts';
+
+const DAY_MS = 86_400_000;
+const seed = Number(process.env.CRASH_SEED ?? Math.floor(Date.now() / DAY_MS));
+/** Of some 250 effects five or so, for each kind. */
+const EVERY = 61;
+
+t.setTimeout(600_000);
+
+for (const [kind, open] of Object.entries(KINDS)) {
+  const skip = kind === 'ssh' && noSsh;
+  t.test(`${kind}: killed with -9 on the way, it goes on`, { skip, timeout: 300_000 }, async (t) => {
+    const from = 1 + ((seed * 17) % EVERY);
+    const { crashes, failures } = await walk(t, open, { from, every: EVERY, beyond: 1 });
+    t.comment(`seed ${seed}: ${crashes} crashes`);
+    t.ok(crashes > 1, `${crashes} crashes`);
+    for (const { boundary, ended } of failures) {
+      t.fail(`${boundary.side} ${ended.killedAt ?? boundary.effect}: ${ended.wrong.join('; ')}\n${ended.told}`);
+    }
+  });
+}

@@ -1,0 +1,175 @@
+/**
+ * Preloaded into the operator (`node --import`): counts its effects on the world, and kills it with -9 right before or
+ * right after one of them. Nothing of it is known to the program.
+ *
+ * An effect is a file written, renamed, made or removed, a process started or signalled, what a script is sent, a change
+ * that the router or a load balancer is told. Reading, asking and looking are none: how often it looks depends on the time.
+ *
+ *     CRASH_AT=before:17 | after:17   where; absent: nowhere
+ *     CRASH_BY=SIGSTOP                it is stopped there instead, until it is woken
+ *     CRASH_LOG=FILE                  each effect in a line, before it takes place
+ */
+import childProcess from 'node:child_process';
+import fs, { openSync, writeSync } from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+import { isMainThread } from 'node:worker_threads';
+import { LOGS, LOOK } from '../../src/target/hosts/scripts.ts';
+
+type Work = (this: unknown, ...args: unknown[]) => unknown;
+
+const log = process.env.CRASH_LOG === undefined ? undefined : openSync(process.env.CRASH_LOG, 'a');
+const writeLog = writeSync;
+const [side, where] = (process.env.CRASH_AT ?? '').split(':');
+const by = (process.env.CRASH_BY ?? 'SIGKILL') as NodeJS.Signals;
+const kill = process.kill.bind(process);
+const die = () => void kill(process.pid, by);
+let count = 0;
+/** Within an effect: what it consists of is not counted besides. */
+let within = false;
+
+function effect(what: string, args: unknown[], act: (args: unknown[]) => unknown): unknown {
+  if (within) return act(args);
+  const here = String(++count) === where ? side : undefined;
+  if (log !== undefined) writeLog(log, `${count} ${what.slice(0, 300)}\n`);
+  if (here === 'before') die();
+  within = true;
+  try {
+    const result = act(here === 'after' ? args.map(dyingCallback) : args);
+    if (here !== 'after') return result;
+    if (result instanceof Promise) return result.finally(die);
+    if (!args.some((arg) => typeof arg === 'function')) die();
+    return result;
+  } finally {
+    within = false;
+  }
+}
+
+/** Nobody is told of the end of an effect before. */
+function dyingCallback(arg: unknown): unknown {
+  if (typeof arg !== 'function') return arg;
+  return function (this: unknown, ...told: unknown[]) {
+    die();
+    return arg.apply(this, told);
+  };
+}
+
+/** `tells` says what the call would do; undefined: nothing. */
+function countCalls(holder: object, name: string, tells: (args: unknown[], self: unknown) => string | undefined): void {
+  const methods = holder as Record<string, Work>;
+  const original = methods[name];
+  if (original === undefined) throw new Error(`there is no ${name} to be counted`);
+  const wrapper: Work = function (...args) {
+    const what = tells(args, this);
+    const act = (those: unknown[]) => original.apply(this, those);
+    return what === undefined ? act(args) : effect(what, args, act);
+  };
+  // What util.promisify reads from it.
+  Object.defineProperties(wrapper, Object.getOwnPropertyDescriptors(original));
+  methods[name] = wrapper;
+}
+
+const text = (data: unknown): string =>
+  typeof data === 'string' ? data : data instanceof Uint8Array ? Buffer.from(data).toString() : '';
+
+/** A Git object is one effect: its file is nothing to anybody until it has its name. */
+const IDLE_PATHS = /^\/dev\/|\/clone\.git\/objects\//;
+
+function countFiles(): void {
+  const CHANGING = [
+    'writeFile',
+    'appendFile',
+    'rename',
+    'rm',
+    'rmdir',
+    'unlink',
+    'symlink',
+    'link',
+    'copyFile',
+    'mkdtemp',
+  ];
+  const told = (name: string) => (args: unknown[]) =>
+    `${name} ${args
+      .filter((arg) => typeof arg === 'string')
+      .slice(0, name === 'rename' ? 2 : 1)
+      .join(' to ')}`;
+  const opens = (args: unknown[]) => {
+    const [path, flags = 'r'] = args;
+    const reads = typeof flags === 'number' ? (flags & 3) === 0 : /^rs?$/.test(String(flags));
+    return reads || IDLE_PATHS.test(String(path)) ? undefined : `open ${path}`;
+  };
+  const makes = ([path]: unknown[]) =>
+    IDLE_PATHS.test(String(path)) || fs.existsSync(String(path)) ? undefined : `mkdir ${path}`;
+  const onFile = (name: string) => (args: unknown[]) => (Number(args[0]) <= 2 ? undefined : `${name} an open file`);
+  for (const [holder, suffix] of [
+    [fs, 'Sync'],
+    [fs, ''],
+    [fs.promises, ''],
+  ] as const) {
+    for (const name of CHANGING) countCalls(holder, `${name}${suffix}`, told(name));
+    countCalls(holder, `open${suffix}`, opens);
+    countCalls(holder, `mkdir${suffix}`, makes);
+  }
+  for (const name of ['write', 'ftruncate']) {
+    countCalls(fs, `${name}Sync`, onFile(name));
+    countCalls(fs, name, onFile(name));
+  }
+}
+
+async function countHandles(): Promise<void> {
+  const handle = await fs.promises.open('/dev/null');
+  const methods = Object.getPrototypeOf(handle) as object;
+  for (const name of ['write', 'writeFile', 'truncate']) countCalls(methods, name, () => `${name} an open file`);
+  await handle.close();
+}
+
+/** Of a script's sh nothing has happened until it has read what it is sent. */
+const WAITING_SH = /^exec sh -c '/;
+const READING_GIT = new Set(['cat-file', 'ls-remote', 'for-each-ref', 'rev-parse', 'version', '--version']);
+
+function countProcesses(): void {
+  countCalls(childProcess, 'spawn', ([program, args]) => {
+    const words = args as string[];
+    if (words.some((word) => READING_GIT.has(word))) return undefined;
+    if (program === 'sh' && WAITING_SH.test(words[1] ?? '')) return undefined;
+    return `spawn ${program} ${words.join(' ')}`;
+  });
+  countCalls(process, 'kill', ([pid, signal]) => (signal === 0 ? undefined : `signal ${signal} to ${pid}`));
+}
+
+/** What is sent that changes something. */
+function sent(data: unknown): string | undefined {
+  const said = text(data);
+  if (/^\{ set -- |^set -- /.test(said)) return said.includes(LOOK) || said.includes(LOGS) ? undefined : script(said);
+  if (/^\{"id":\d+,"call":"(change|stop)"/.test(said)) return `tell the router ${said}`;
+  if (/^set (weight|server) /.test(said)) return `tell the load balancer ${said.trim()}`;
+  return undefined;
+}
+
+const script = (said: string) => `send a script ${said.slice(0, 120).replace(/\s+/g, ' ')}`;
+
+function countConnections(): void {
+  const require = createRequire(import.meta.url);
+  const Channel = (require('ssh2/lib/Channel.js') as { Channel: { prototype: Writable } }).Channel;
+  for (const writable of [Socket.prototype, Channel.prototype]) {
+    for (const name of ['write', 'end'] as const) {
+      const inherited = writable[name] as unknown as Work;
+      Object.defineProperty(writable, name, {
+        value: function (this: unknown, ...args: unknown[]) {
+          return inherited.apply(this, args);
+        },
+        ...{ configurable: true, writable: true },
+      });
+      countCalls(writable, name, ([data]) => sent(data));
+    }
+  }
+}
+
+if (isMainThread) {
+  await countHandles();
+  countFiles();
+  countProcesses();
+  countConnections();
+  syncBuiltinESMExports();
+}
