@@ -5,7 +5,6 @@ import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
 import type { ImageSource, SecretSource, UnitDriver } from '../target/ports.ts';
-import { openSshTarget } from '../target/ssh/target.ts';
 import type { Log } from './options.ts';
 
 export interface TargetsOptions {
@@ -72,6 +71,8 @@ export function createTargets(options: TargetsOptions): Targets {
 
   async function openHosts({ name, ssh }: HostTarget): Promise<Drivers> {
     const { epoch } = options;
+    // Loaded by those alone that have hosts: it takes as long as all else that an operator loads.
+    const { openSshTarget } = await import('../target/ssh/target.ts');
     return { instances: await openSshTarget({ name, ssh, epoch, dataDir: folderOf(name), log: logOf(name) }) };
   }
 
