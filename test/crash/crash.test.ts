@@ -6,8 +6,8 @@ import { walk } from './walk.ts';
 
 const DAY_MS = 86_400_000;
 const seed = Number(process.env.CRASH_SEED ?? Math.floor(Date.now() / DAY_MS));
-/** Of some 250 effects five or so, for each kind. */
-const EVERY = 61;
+/** Of some 250 to 400 effects three or so, for each kind. */
+const EVERY = 97;
 
 t.setTimeout(600_000);
 
