@@ -354,3 +354,59 @@ t.test(
     t.match(w.state?.rollout, { id: 3, cause: 'upgrade' });
   },
 );
+
+t.test('scaled to nothing it loses its traffic, then its replicas; scaled up again it serves', async (t) => {
+  const w = running();
+  commit(w, workload('a', { replicas: 0 }));
+  run(w, (now) => now.state?.settled.observed === true);
+  t.equal(w.traffic, undefined);
+  t.strictSame(w.units, []);
+  commit(w, workload('a', { replicas: 2 }));
+  run(w, (now) => now.state?.settled.observed === true);
+  t.equal(revisions(w), 'a a');
+  t.not(w.traffic, undefined);
+});
+
+t.test('what a first rollout left is not touched before the next one goes on', async (t) => {
+  const w = world(workload('a'), { startTime: times });
+  run(w, (now) => now.units.some(({ ready }) => ready));
+  w.prechecks = [{ name: 'target', result: 'fail', message: 'no room', remedy: '' }];
+  commit(w, workload('b'));
+  t.match(w.state?.rollout, { id: 2, phase: 'Failed' });
+  t.equal(revisions(w), 'a a a a a');
+});
+
+t.test('what nobody remembers is replaced within the bounds', async (t) => {
+  const w = running();
+  w.state = undefined;
+  Object.assign(w.seen, { maxTotal: 0, minAvailable: 5 });
+  commit(w, workload('b'));
+  run(w, rested);
+  t.equal(revisions(w), 'b b b b b');
+  t.match(w.seen, { maxTotal: 6, minAvailable: 5 });
+});
+
+t.test('while a deletion waits, what dies is started again and a rollout stays where it is', async (t) => {
+  const w = running();
+  w.startTime.b = 60_000;
+  commit(w, workload('b'));
+  commit(w, undefined);
+  const [first] = w.units;
+  kill(w, first?.id ?? '');
+  run(w, (now) => now.units.filter(({ ready, revision }) => ready && revision === 'a').length === 5);
+  t.match(w.state, { rollout: { phase: 'Progressing' }, deletion: { confirmed: false } });
+  w.now += 3_600_000;
+  commit(w, workload('b'));
+  run(w, rested);
+  t.match(w.state?.rollout, { id: 2, phase: 'Succeeded' });
+});
+
+t.test('a window that opens again and again does not set the progress clock back', async (t) => {
+  const windows = [{ cron: '0,30 * * * *', duration: '10m', timezone: 'UTC' }];
+  const w = running({ startTime: { a: 1000 } });
+  commit(w, workload('b', { windows }));
+  run(w, phase('Paused'));
+  t.equal(w.state?.rollout?.reason, 'Window', 'some seconds of the window were gone when it began');
+  run(w, (now) => now.state?.rollout?.reason === 'Failure');
+  t.match(w.state?.rollout?.message, /^no progress for 600 s/);
+});

@@ -1,0 +1,64 @@
+/** Weights, suspended processes and cordons are remembered and put back on every way out. */
+import type { ResourceId } from '../../../src/manifest/resource.ts';
+import { choice } from '../drafts.ts';
+import { hostMachines, type Machine } from '../machines.ts';
+import { type Checker, createSights, ENDED } from './checker.ts';
+
+const nameOf = (id: ResourceId) => id.slice(id.indexOf('/') + 1);
+
+/** How a host was before Sluice came; what the target creates is in service, uncordoned, with all of its weight. */
+function wrong(id: ResourceId, machine: Machine): string | undefined {
+  const kind = id.startsWith('Fleet/') ? 'Fleet' : 'Cluster';
+  const host = hostMachines(kind, nameOf(id)).find((one) => one.id === machine.id);
+  const weight = host === undefined ? (kind === 'Fleet' ? 100 : undefined) : host.weight;
+  const cordoned = host?.cordoned ?? false;
+  if (machine.service !== 'in') return `is ${machine.service}`;
+  if (machine.weight !== weight) return `has weight ${machine.weight}, had ${weight}`;
+  return machine.cordoned === cordoned ? undefined : `is ${machine.cordoned ? '' : 'not '}cordoned`;
+}
+
+export const putBack: Checker = (report) => {
+  const sights = createSights();
+  return {
+    observed: sights.note,
+    begins(world) {
+      world.published.watch(({ by, changed, before }) => {
+        for (const [id, told] of by === undefined ? [] : changed) {
+          const { rollout } = told ?? {};
+          const was = before.get(id)?.rollout;
+          if (rollout === undefined || told?.deletion !== undefined || !ENDED.includes(rollout.phase)) continue;
+          if (was?.id !== rollout.id || ENDED.includes(was.phase) || by === undefined) continue;
+          const seen = sights.of(by, id);
+          for (const unit of was.units?.ids ?? []) {
+            const machine = world.target.machines.get(id)?.all.get(unit);
+            const ready = seen?.instances?.find((instance) => instance.id === unit)?.ready;
+            if (machine === undefined || ready !== true || machine.removing) continue;
+            const what = wrong(id, machine);
+            if (what !== undefined && !rollout.message.includes(unit))
+              report(`${id}: rollout ${rollout.id} is ${rollout.phase}, and ${unit} ${what}`);
+          }
+        }
+      });
+    },
+    atRest(world) {
+      for (const { id, kind } of world.config.resources) {
+        const told = world.published.get(id);
+        const rollout = told?.rollout;
+        const machines = world.target.machines.get(id);
+        if (machines === undefined || (rollout !== undefined && !ENDED.includes(rollout.phase))) continue;
+        for (const machine of machines.all.values()) {
+          if (!machine.reachable || machine.left || !machine.up || machine.attempt?.state === 'running') continue;
+          const what = wrong(id, machine);
+          const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message)];
+          const named = said.some((message) => message.includes(machine.id));
+          if (what !== undefined && !named) report(`${id}: nothing is under way, and ${machine.id} ${what}`);
+        }
+        const draft = world.config.drafts().get(id);
+        if (kind !== 'Fleet' || draft === undefined) continue;
+        const held = `[${machines.suspended.join(', ')}]`;
+        const wanted = choice(kind, draft, 'suspended');
+        if (held !== wanted) report(`${id}: nothing is under way, and ${held} is suspended, not ${wanted}`);
+      }
+    },
+  };
+};
