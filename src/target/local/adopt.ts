@@ -1,14 +1,17 @@
 /** What an earlier operator left: found again beyond doubt, or reported dead. */
 import type { Runnable } from '../../manifest/resource.ts';
+import { endUnit } from '../replicas/end.ts';
+import { createUnit } from '../replicas/unit.ts';
+import { watchUnit } from '../replicas/watch.ts';
 import { openGroups } from './cgroup.ts';
 import { describeFound } from './describe.ts';
-import { endUnit, obituary } from './end.ts';
 import { unitFolder } from './folders.ts';
 import { mainPort } from './ports.ts';
 import { findLeaders, isRunning } from './processes.ts';
 import type { FoundUnit, UnitRecord } from './record.ts';
-import { belongingOf, createUnit, type Host, type Unit } from './unit.ts';
-import { holderOf, keepLogs, watchUnit } from './watch.ts';
+import { holderOf, obituary } from './runtime.ts';
+import { keepLogs } from './start.ts';
+import { belongingOf, type Host, type Running, type Unit } from './unit.ts';
 
 /**
  * Never throws for the sake of one unit, and waits for the end of none. A unit that is to be stopped comes back as `stopping`: the caller
@@ -22,7 +25,7 @@ export async function adoptUnit(host: Host, found: FoundUnit, boot: string): Pro
     return unit;
   }
   const { record } = found;
-  const unit = createUnit(record, found.runnable, folder);
+  const unit = createUnit<Running>(record, found.runnable, folder);
   const rebooted = record.boot !== boot;
   for (const { ports } of record.containers) for (const port of Object.values(ports)) host.ports.add(port);
   if (rebooted) forgetProcesses(record, boot);
@@ -109,5 +112,5 @@ function damaged({ resource, unit: id }: FoundUnit, folder: string, boot: string
     spec: { containers: [], volumes: [], terminationGracePeriodSeconds: 0 },
   };
   const runnable: Runnable = { resource, revision: '', template, configMaps: {}, images: {} };
-  return createUnit(record, runnable, folder);
+  return createUnit<Running>(record, runnable, folder);
 }

@@ -42,8 +42,11 @@ export async function ask(
 }
 
 /** Put together as text: resolved against a base, a path like `//host/` would name another machine. */
-export const localUrl = (port: number, path: string) =>
-  new URL(`http://127.0.0.1:${port}${path.startsWith('/') ? '' : '/'}${path}`);
+export const httpUrl = (address: string, port: number, path: string) =>
+  new URL(
+    `http://${address.includes(':') ? `[${address}]` : address}:${port}${path.startsWith('/') ? '' : '/'}${path}`,
+  );
+export const localUrl = (port: number, path: string) => httpUrl('127.0.0.1', port, path);
 
 /** Answers of 200 to 399 pass; a redirect is not followed. */
 export function askHttp(url: URL, timeoutMs: number, headers: (readonly [string, string])[] = []): Promise<Answer> {
@@ -72,9 +75,9 @@ export function askHttp(url: URL, timeoutMs: number, headers: (readonly [string,
 }
 
 /** Passes when a connection is accepted. */
-export function askPort(port: number, timeoutMs: number): Promise<Answer> {
+export function askPort(port: number, timeoutMs: number, host = '127.0.0.1'): Promise<Answer> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const socket = connect({ port, host });
     const done = (pass: boolean, message: string) => {
       clearTimeout(timer);
       socket.destroy();
