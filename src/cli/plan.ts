@@ -103,8 +103,7 @@ function changesBetween(
     const seen = covers ? document?.instances : undefined;
     const change = changeOf(was, will, withInstances(known, was, will, seen, after.hostTargets));
     if (change === undefined) continue;
-    const more =
-      will === undefined ? [] : [...unhonouredNotes(will, after.hostTargets), ...versionNotes(change, will, seen)];
+    const more = will === undefined ? [] : [...unhonouredNotes(will, after), ...versionNotes(change, will, seen)];
     changes.push({ ...change, notes: [...change.notes, ...more] });
     if (!covers) assumed.push(id);
   }

@@ -3,21 +3,29 @@ import { formatPath, type PathSegment } from '../manifest/diagnostic.ts';
 import { isReplicas } from '../manifest/kinds.ts';
 import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
+import { notHonouredByDocker } from '../target/docker/honour.ts';
 import { notHonouredByInstances } from '../target/hosts/honour.ts';
 import { type NotHonoured, notHonoured } from '../target/local/honour.ts';
 
-type HostTargets = Declared['hostTargets'];
+/** The targets of a commit, by what they offer. */
+type Targets = Pick<Declared, 'targets' | 'hostTargets'>;
 
 /** The same as sentences, for a plan. */
-export const unhonouredNotes = (resource: Resource, hostTargets: HostTargets): string[] =>
-  fieldsOf(resource, hostTargets).map(
+export const unhonouredNotes = (resource: Resource, targets: Targets): string[] =>
+  fieldsOf(resource, targets).map(
     ({ path, result, message, remedy }) =>
       `${result === 'fail' ? 'its precheck will fail: ' : ''}${formatPath(path)}: ${message}; ${remedy}`,
   );
 
-function fieldsOf(resource: Resource, hostTargets: HostTargets): NotHonoured[] {
-  if (isReplicas(resource)) return below(['spec', 'template'], notHonoured(resource.spec.template));
-  return below(['spec'], notHonouredByInstances(resource, hostTargets.has(resource.spec.target)));
+function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHonoured[] {
+  if (!isReplicas(resource))
+    return below(['spec'], notHonouredByInstances(resource, hostTargets.has(resource.spec.target)));
+  const { template, target } = resource.spec;
+  const docker = targets.get(target)?.docker;
+  return below(
+    ['spec', 'template'],
+    docker === undefined ? notHonoured(template) : notHonouredByDocker(template, docker),
+  );
 }
 
 const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
@@ -26,13 +34,13 @@ const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
 /** An error is what could not start like this. `read` gives a file that a resource was read from. */
 export async function unhonoured(
   resources: Iterable<Resource>,
-  hostTargets: HostTargets,
+  targets: Targets,
   read: (path: string) => Promise<string | Uint8Array>,
 ): Promise<Diagnostic[]> {
   const documents = new Map<string, YamlDocument[]>();
   const found: Diagnostic[] = [];
   for (const resource of resources) {
-    const fields = fieldsOf(resource, hostTargets);
+    const fields = fieldsOf(resource, targets);
     if (fields.length === 0) continue;
     const { file } = resource.place;
     const known = documents.get(file) ?? readYaml(await read(file));

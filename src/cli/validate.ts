@@ -47,7 +47,7 @@ Examples:
         const isMeant = (file: string) => only.some((path) => isWithin(join(root, file), path));
         const meant = [...declared.resources.values()].filter(({ place }) => isMeant(place.file));
         resources += meant.length;
-        const told = await unhonoured(meant, declared.hostTargets, (file) => readFile(join(root, file)));
+        const told = await unhonoured(meant, declared, (file) => readFile(join(root, file)));
         found.push(...[...declared.diagnostics.filter(({ place }) => isMeant(place.file)), ...told].map(from(root)));
       }
       report(found, options.format, resources);

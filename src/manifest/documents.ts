@@ -44,7 +44,7 @@ function imageFolders(files: readonly ManifestFile[]): string[] {
     for (const document of parsed.documents) {
       if (document.kind !== 'Target') continue;
       isLocalDeclared ||= document.name === 'local';
-      if (document.declares?.ssh !== undefined) continue;
+      if (document.declares?.ssh !== undefined || document.declares?.docker !== undefined) continue;
       const images = document.declares?.local?.images ?? DEFAULT_IMAGES;
       if (!images.startsWith('/')) folders.add(images);
     }

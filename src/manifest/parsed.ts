@@ -5,6 +5,7 @@
 import type {
   ConfigMap,
   Diagnostic,
+  DockerTarget,
   InstanceKind,
   InstanceSpec,
   LocalTarget,
@@ -84,11 +85,12 @@ export interface InstanceDocument extends DocumentBase {
     hostAt: Position;
   };
 }
-/** Exactly one of `local` and `ssh`. */
+/** Exactly one of `local`, `docker` and `ssh`. */
 export interface TargetDocument extends DocumentBase {
   kind: 'Target';
   declares?: {
     local?: LocalTarget;
+    docker?: DockerTarget;
     ssh?: SshTarget;
     policy?: { resources?: 'container-instance' };
     digest: string;

@@ -1,6 +1,7 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
-import type { HostTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import type { DockerTarget, HostTarget, LocalTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import { openDockerTarget, withProject } from '../target/docker/target.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
@@ -49,7 +50,13 @@ export function createTargets(options: TargetsOptions): Targets {
   const logOf = (name: string) => (message: string, details: Record<string, unknown>) =>
     options.log('warn', message, { target: name, ...details });
 
-  async function openLocal({ name, local: { images, dataDir } }: Target): Promise<Drivers> {
+  async function openDocker(name: string, docker: DockerTarget): Promise<Drivers> {
+    const { router, secrets, epoch } = options;
+    const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
+    return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
+  }
+
+  async function openLocal(name: string, { images, dataDir }: LocalTarget): Promise<Drivers> {
     const common = {
       name,
       dataDir: dataDir ?? folderOf(name),
@@ -103,7 +110,10 @@ export function createTargets(options: TargetsOptions): Targets {
 
   return {
     async declare(targets, hostTargets) {
-      for (const target of targets.values()) await open(target.name, () => openLocal(target));
+      for (const { name, local, docker } of targets.values()) {
+        if (docker !== undefined) await open(name, () => openDocker(name, docker));
+        else if (local !== undefined) await open(name, () => openLocal(name, local));
+      }
       for (const target of hostTargets.values()) await reopen(target);
     },
     driverOf(id, resource) {

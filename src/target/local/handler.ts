@@ -23,19 +23,28 @@ export interface Beside {
   redact: (text: string) => string;
 }
 
+/** A container that is asked. */
+export interface Asked {
+  container: Container;
+  ports: Record<string, number>;
+  /** Where these ports are. */
+  address: string;
+  run(command: string[], timeoutMs: number): Promise<Answer>;
+}
+
 /** Never throws: what cannot be asked has not passed. */
 export async function ask(
   handler: ProbeHandler | LifecycleHandler,
-  beside: Beside,
+  { container, ports, address, run }: Asked,
   timeoutMs: number,
 ): Promise<Answer> {
   try {
-    if ('exec' in handler) return await askCommand(handler.exec.command, beside, timeoutMs);
+    if ('exec' in handler) return await run(handler.exec.command, timeoutMs);
     const { port } = 'httpGet' in handler ? handler.httpGet : handler.tcpSocket;
-    const found = resolvePort(beside.container, beside.ports, port);
-    if ('tcpSocket' in handler) return await askPort(found, timeoutMs);
+    const found = resolvePort(container, ports, port);
+    if ('tcpSocket' in handler) return await askPort(found, timeoutMs, address);
     const headers = handler.httpGet.httpHeaders?.map(({ name, value }) => [name, value] as const) ?? [];
-    return await askHttp(localUrl(found, handler.httpGet.path), timeoutMs, headers);
+    return await askHttp(httpUrl(address, found, handler.httpGet.path), timeoutMs, headers);
   } catch (error) {
     return { pass: false, message: (error as Error).message };
   }

@@ -27,6 +27,8 @@ export interface ContainerRecord {
   /** The control groups that are made for its process, and hold all that descends from it. */
   groups: string[];
   process?: ProcessMark;
+  /** The engine's own id of it, where an engine runs it. */
+  id?: string;
   /** `begun` is written before the hook runs and never runs again. */
   postStart?: 'begun' | 'done';
 }

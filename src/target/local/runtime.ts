@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { containerEnded, forgetUnit } from '../replicas/end.ts';
 import { graceMs, type Runtime } from '../replicas/unit.ts';
-import { ask, askPort } from './handler.ts';
+import { ask, askCommand, askPort } from './handler.ts';
 import { lastWords } from './logs.ts';
 import { isRunning, listenersOn, membersOf, sendSignal, socketsOf, userOf } from './processes.ts';
 import type { ProcessMark } from './record.ts';
@@ -11,7 +11,8 @@ import { belongingOf, groupsOf, type Host, type Running, type Unit } from './uni
 
 export const localRuntime = (host: Host): Runtime<Running> => ({
   start: (unit) => startProcesses(host, unit),
-  ask: ({ beside }, handler, timeoutMs) => ask(handler, beside, timeoutMs),
+  ask: ({ beside }, handler, timeoutMs) =>
+    ask(handler, { ...beside, address: LOOPBACK, run: (command, ms) => askCommand(command, beside, ms) }, timeoutMs),
   holder: (unit, running, port) => holderOf(host, unit, running, port),
   watchEnd: (unit, running) => watchEnd(host, unit, running),
   runs,
@@ -20,6 +21,7 @@ export const localRuntime = (host: Host): Runtime<Running> => ({
   discard: ({ folder }) => forgetUnit(folder),
 });
 
+const LOOPBACK = '127.0.0.1';
 /** How often it is asked whether a process that somebody else started still runs. */
 const ALIVE_MS = 250;
 
