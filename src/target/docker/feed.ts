@@ -54,6 +54,8 @@ export function openFeed({ docker, scope, closing, turned }: FeedOptions): Feed 
     closing.addEventListener('abort', end, { once: true });
     stream.on('error', () => {});
     const lines = createInterface({ input: stream });
+    // It passes on what went wrong with its input, which ends then.
+    lines.on('error', () => {});
     const timer = setInterval(() => look().catch(end), LOOK_MS);
     lines.on('line', (line) => {
       const event = parsed(line);

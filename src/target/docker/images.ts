@@ -161,7 +161,7 @@ const tagged = (image: Docker.ImageInspectInfo | undefined) =>
   Date.parse((image as { Metadata?: { LastTagTime?: string } } | undefined)?.Metadata?.LastTagTime ?? '') || 0;
 
 /** `registry.example.org:5000/shop:8` is of `registry.example.org:5000`; what names no registry is of Docker's own. */
-export function registryOf(image: string): string {
+function registryOf(image: string): string {
   const [first = '', ...rest] = image.split('/');
   return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : 'docker.io';
 }

@@ -295,7 +295,7 @@ async function stop(docker: Docker, id: string, deadline: number): Promise<void>
 }
 
 /** Removes the containers of some attempts of a unit, with all that goes with these attempts; what they wrote is kept. */
-export async function clear(host: DockerHost, unit: DockerUnit, isOf: (attempt: string) => boolean): Promise<void> {
+async function clear(host: DockerHost, unit: DockerUnit, isOf: (attempt: string) => boolean): Promise<void> {
   const { docker, scope } = host;
   const there = (await containersOfUnit(docker, scope, unit.record)).filter(({ mark }) => isOf(mark.attempt));
   if (there.length > 0) await host.insured();

@@ -28,7 +28,7 @@ import {
 const MEMORY = ['/dev/shm', '/run'];
 
 /** One folder for each user, which nobody else may enter; below it one for each scope, and for each attempt. */
-export function secretsFolder({ project, target }: Scope): string {
+function secretsFolder({ project, target }: Scope): string {
   const memory = MEMORY.find((folder) => existsSync(folder));
   if (memory === undefined) throw new Error(`secrets need a folder in memory, and there is no ${MEMORY.join(' or ')}`);
   return join(memory, `sluice-${process.getuid?.() ?? 0}`, `${project}.${target}`);

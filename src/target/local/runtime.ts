@@ -43,7 +43,7 @@ export function obituary(unit: Unit, { container, groups, beside }: Running, how
 }
 
 /** Whose socket listens on a loopback port: looked at twice before another process is blamed, since processes come and go. */
-export async function holderOf(
+async function holderOf(
   host: Host,
   unit: Unit,
   running: Running,

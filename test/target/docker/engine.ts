@@ -10,6 +10,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,10 +23,8 @@ export interface TestEngine {
   /** `unix://…`, as a target names it. */
   host: string;
   root: string;
-  /** Makes an image with node in it that runs `server`. */
+  /** Makes an image with node and busybox in it that runs `server`. */
   image(name: string, server: string, env?: Record<string, string>): Promise<void>;
-  /** Makes an image with busybox in it, whose programs are at `/bin`. */
-  tools(name: string, dockerfile?: string): Promise<void>;
   /** Ends the daemon, `-9` or in order, and starts it again: what ran in it has ended. */
   restart(signal?: NodeJS.Signals): Promise<void>;
   end(): Promise<void>;
@@ -46,23 +45,16 @@ export async function startEngine(more: string[] = []): Promise<TestEngine> {
     async image(name, server, env = {}) {
       base ??= nodeImage(root, docker);
       await base;
-      const lines = Object.entries(env).map(([key, value]) => `ENV ${key}=${value}\n`);
-      const dockerfile = `FROM node-base:1\nCOPY server.js /app/server.js\nWORKDIR /app\n${lines.join('')}ENTRYPOINT ["/node"]\nCMD ["server.js"]\n`;
-      await build(root, docker, name, { 'server.js': server, Dockerfile: dockerfile });
-    },
-    async tools(name, dockerfile = '') {
-      const folder = mkdtempSync(join(root, 'busybox-'));
-      copyFileSync('/bin/busybox', join(folder, 'busybox'));
-      const install = 'RUN ["/bin/busybox", "--install", "-s", "/bin"]\n';
-      await build(
-        root,
-        docker,
-        name,
-        {
-          Dockerfile: `FROM scratch\nCOPY busybox /bin/busybox\n${install}ENV PATH=/bin\n${dockerfile}`,
-        },
-        folder,
-      );
+      const container = await docker.createContainer({ Image: 'node-base:1', Cmd: ['/node'] });
+      const folder = mkdtempSync(join(root, 'server-'));
+      mkdirSync(join(folder, 'app'));
+      writeFileSync(join(folder, 'app/server.js'), server);
+      await container.putArchive(packed(root, folder), { path: '/' });
+      const variables = Object.entries(env).map(([key, value]) => `ENV ${key}=${value}`);
+      const [repo, tag] = splitName(name);
+      const changes = ['WORKDIR /app', ...variables, 'ENTRYPOINT ["/node"]', 'CMD ["server.js"]'];
+      await container.commit({ repo, tag, changes });
+      await container.remove();
     },
     async restart(signal = 'SIGTERM') {
       const ended = once(daemon, 'exit');
@@ -112,7 +104,7 @@ async function launched(root: string, socket: string, docker: Docker, more: stri
   }
 }
 
-/** node, with the libraries that it loads. */
+/** node, with the libraries that it loads, and the programs of busybox. */
 async function nodeImage(root: string, docker: Docker): Promise<void> {
   const folder = mkdtempSync(join(root, 'node-'));
   const program = realpathSync(process.execPath);
@@ -127,33 +119,32 @@ async function nodeImage(root: string, docker: Docker): Promise<void> {
   };
   put(program, 'node');
   put('/bin/busybox', 'bin/busybox');
+  for (const tool of TOOLS) symlinkSync('busybox', join(folder, 'bin', tool));
   for (const library of libraries) put(library, library);
-  const tops = [...new Set(['node', 'bin', ...libraries.map((path) => path.split('/')[1] ?? '')])];
-  const copies = tops.map((name) => `COPY ${name} /${name}\n`).join('');
-  const links = 'RUN ["/bin/busybox", "--install", "-s", "/bin"]\n';
-  await build(root, docker, 'node-base:1', { Dockerfile: `FROM scratch\n${copies}${links}ENV PATH=/bin:/\n` }, folder);
+  mkdirSync(join(folder, 'tmp'), { mode: 0o1777 });
+  const stream = await docker.importImage(packed(root, folder), {
+    repo: 'node-base',
+    tag: '1',
+    changes: 'ENV PATH=/bin:/',
+  });
+  await new Promise((resolve, reject) => {
+    docker.modem.followProgress(stream, (error: Error | null) => (error === null ? resolve(undefined) : reject(error)));
+  });
 }
 
-async function build(
-  root: string,
-  docker: Docker,
-  name: string,
-  files: Record<string, string>,
-  folder = mkdtempSync(join(root, 'image-')),
-) {
-  for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
+const TOOLS = ['sh', 'cat', 'sleep', 'test', 'true', 'false', 'echo', 'wget', 'touch', 'ls', 'id'];
+
+/** A tar of the folder, which is removed. */
+function packed(root: string, folder: string): string {
   const archive = join(root, `${basename(folder)}.tar`);
-  execFileSync('tar', ['-cf', archive, '-C', folder, '.']);
-  const stream = await docker.buildImage(archive, { t: name, forcerm: true });
-  await new Promise<void>((resolve, reject) => {
-    docker.modem.followProgress(stream, (error: Error | null, output: { error?: string }[]) => {
-      const failed = output?.find((line) => line.error !== undefined)?.error;
-      if (error !== null || failed !== undefined) reject(new Error(`image ${name}: ${failed ?? error?.message}`));
-      else resolve();
-    });
-  });
-  rmSync(archive);
+  execFileSync('tar', ['--owner=0', '--group=0', '-cf', archive, '-C', folder, '.']);
   rmSync(folder, { recursive: true });
+  return archive;
+}
+
+function splitName(name: string): [string, string] {
+  const colon = name.lastIndexOf(':');
+  return [name.slice(0, colon), name.slice(colon + 1)];
 }
 
 /** Why there is no engine to be tested against; undefined where there is one. */
