@@ -7,7 +7,19 @@ import Table from 'cli-table3';
 import { type Figure, machine } from './harness.ts';
 
 /** In the order of the table. */
-const BENCHMARKS = ['poll', 'change', 'start', 'status', 'upgrade', 'requests', 'router', 'idle', 'walk', 'fleet-ssh'];
+const BENCHMARKS = [
+  'poll',
+  'change',
+  'start',
+  'status',
+  'upgrade',
+  'requests',
+  'router',
+  'idle',
+  'walk',
+  'fleet-ssh',
+  'docker',
+];
 const REPORT = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
 const [BEGIN, END] = ['<!-- figures -->', '<!-- /figures -->'];
 

@@ -54,7 +54,7 @@ function mounts({ volumeMounts }: Container, declared: Volume[], path: PathSegme
       {
         path: [...path, 'volumeMounts', index, 'subPath'],
         result: 'fail',
-        message: `docker: only a whole volume can be mounted, and ${subPath} of volume ${name} is a part`,
+        message: `docker: only a whole volume can be mounted, not ${subPath} of volume ${name}`,
         remedy: 'mount the whole volume at a folder of its own',
       },
     ];

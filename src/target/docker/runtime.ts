@@ -35,6 +35,8 @@ export interface DockerHost extends Core<DockerContainer> {
   epoch: number;
   images: Images;
   feed: Feed;
+  /** Removals under way of what stopped units left, by the folder of the unit. */
+  removing: Map<string, Promise<void>>;
   /** Throws StaleEpoch when a later operator has taken over, on whatever machine. */
   insured(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export const dockerRuntime = (host: DockerHost): Runtime<DockerContainer> => ({
 async function start(host: DockerHost, unit: DockerUnit): Promise<void> {
   const { record, runnable } = unit;
   const { containers } = runnable.template.spec;
+  await host.removing.get(unit.folder);
   await clear(host, unit, (attempt) => attempt !== record.attempt);
   const secrets = await readSecrets(host, unit);
   const images = await pinned(host, unit);
@@ -315,8 +318,16 @@ export async function removeContainer(
   await removeSecrets(scope, container.mark.attempt);
 }
 
+/** What has ended needs no place any more, so nobody waits for its removal but who needs what it holds; a crash leaves it to the sweep. */
 async function discard(host: DockerHost, unit: DockerUnit): Promise<void> {
-  await clear(host, unit, () => true);
-  await removeSecrets(host.scope, unit.record.attempt);
   await forgetUnit(unit.folder);
+  const removing = clear(host, unit, () => true)
+    .then(() => removeSecrets(host.scope, unit.record.attempt))
+    .catch((error) =>
+      host.log('what a unit leaves cannot be removed', { unit: unit.record.unit, message: saidBy(error) }),
+    )
+    .finally(() => {
+      if (host.removing.get(unit.folder) === removing) host.removing.delete(unit.folder);
+    });
+  host.removing.set(unit.folder, removing);
 }

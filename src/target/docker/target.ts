@@ -49,6 +49,7 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
   const images = openImages({ docker, target, scope, secrets, log });
   const subscribers = newSubscribers();
   const limits = new Map<ResourceId, number>();
+  const removing: DockerHost['removing'] = new Map();
   const replicas: Replicas<DockerContainer, DockerHost> = await openReplicas<DockerContainer, DockerHost>(
     { ...options, livedMs: LIVED_MS, backends: (_, units) => backendsOf(units), changed: subscribers.tell, log },
     {
@@ -57,7 +58,7 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
         const turned = (up: boolean) => void relocated(host, up);
         const feed = openFeed({ docker, scope, closing: core.closing, turned });
         const insured = () => checkEngineEpoch(docker, scope, epoch);
-        const host = { ...core, docker, target, scope, epoch, images, feed, insured } as DockerHost;
+        const host = { ...core, docker, target, scope, epoch, images, feed, insured, removing } as DockerHost;
         host.runtime = dockerRuntime(host);
         return host;
       },
@@ -65,6 +66,7 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
       adopt: (host, entry) => adoptUnit(host, entry, there),
       sweep: (host, units) => sweep(host, units, there),
       async forget(resource) {
+        await Promise.all(removing.values());
         await removeResourceVolumes(docker, scope, resource);
         await images.prune(resource, new Set(), 0);
         limits.delete(resource);
