@@ -18,23 +18,29 @@ const NOTHING = {
   key: undefined,
 };
 
-export async function connectEngine({ host, tls, ssh }: DockerTarget): Promise<Docker> {
-  if (host.startsWith('unix://')) {
-    return new Docker({ ...NOTHING, protocol: 'http', socketPath: host.slice('unix://'.length) });
-  }
+export interface Connected {
+  docker: Docker;
+  /** Lets go of what is kept open to it. */
+  close(): void;
+}
+
+export async function connectEngine({ host, tls, ssh }: DockerTarget): Promise<Connected> {
+  const through = (options: Docker.DockerOptions, close = () => {}): Connected => ({
+    docker: new Docker({ ...NOTHING, protocol: 'http', ...options }),
+    close,
+  });
+  if (host.startsWith('unix://')) return through({ socketPath: host.slice('unix://'.length) });
   const { hostname, port, username } = new URL(host.replace(/^[a-z]+/, 'http'));
   const address = hostname.replace(/^\[|\]$/g, '');
   if (host.startsWith('ssh://')) {
-    const agent = sshAgent(ssh, { address, port: Number(port) || 22, user: username || (process.env.USER ?? 'root') });
-    return new Docker({ ...NOTHING, protocol: 'http', host: 'docker', port: 80, ...{ agent } });
+    const login = { address, port: Number(port) || 22, user: username || (process.env.USER ?? 'root') };
+    const { agent, close } = sshAgent(ssh, login);
+    return through({ host: 'docker', port: 80, ...{ agent } }, close);
   }
-  if (tls === undefined) return new Docker({ ...NOTHING, protocol: 'http', host: address, port: Number(port) || 80 });
-  const [ca, cert, key] = await Promise.all([tls.ca, tls.cert, tls.key].map((file) => readFile(own(file))));
-  return new Docker({
-    ...NOTHING,
-    ...{ protocol: 'https', host: address, port: Number(port) || 443 },
-    ...{ ca: ca ?? '', cert: cert ?? '', key: key ?? '' },
-  });
+  if (tls === undefined) return through({ host: address, port: Number(port) || 80 });
+  const files = [tls.ca, tls.cert, tls.key].map((file) => readFile(own(file)));
+  const [ca = '', cert = '', key = ''] = await Promise.all(files);
+  return through({ protocol: 'https', host: address, port: Number(port) || 443, ca, cert, key });
 }
 
 const ANSWER_MS = 15_000;

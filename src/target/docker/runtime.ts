@@ -306,6 +306,15 @@ async function clear(host: DockerHost, unit: DockerUnit, isOf: (attempt: string)
   if (unit.runnable.template.spec.volumes.length > 0) await removeAttemptVolumes(docker, scope, unit.record, isOf);
 }
 
+/** Somebody may be at it already: the engine does one removal at a time, and says so. */
+async function remove(docker: Docker, id: string): Promise<void> {
+  try {
+    await found(docker.getContainer(id).remove({ force: true, v: true }));
+  } catch (error) {
+    if (statusOf(error) !== 409) throw error;
+  }
+}
+
 export async function removeContainer(
   { docker, scope, log }: DockerHost,
   folder: string,
@@ -314,7 +323,7 @@ export async function removeContainer(
   await keepOutput(docker, folder, container).catch((error) =>
     log('what a container wrote cannot be kept', { unit: container.mark.unit, message: saidBy(error) }),
   );
-  await found(docker.getContainer(container.id).remove({ force: true, v: true }));
+  await remove(docker, container.id);
   await removeSecrets(scope, container.mark.attempt);
 }
 

@@ -40,11 +40,14 @@ export const withProject = (docker: DockerTarget, dataDir: string): DockerTarget
 export async function openDockerTarget({ log = () => {}, ...options }: DockerTargetOptions): Promise<UnitDriver> {
   const { name, docker: target, epoch, secrets } = options;
   const scope: Scope = { project: target.project, target: name };
-  const docker = await connectEngine(target);
+  const { docker, close } = await connectEngine(target);
   const there = await reached(target.host, async () => {
     await answered(docker.ping());
     await claimEngineEpoch(docker, scope, epoch);
     return allContainers(docker, scope);
+  }).catch((error) => {
+    close();
+    throw error;
   });
   const images = openImages({ docker, target, scope, secrets, log });
   const subscribers = newSubscribers();
@@ -89,6 +92,9 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
     replicas,
     subscribers,
     complete: () => replicas.host.feed.up(),
+    async close() {
+      close();
+    },
     async accept() {
       try {
         await replicas.host.insured();
@@ -132,7 +138,7 @@ export async function inspectDocker(
   },
 ): Promise<PrecheckResult[]> {
   const { name, docker: target, secrets } = asked;
-  const docker = await connectEngine(target);
+  const { docker, close } = await connectEngine(target);
   const images = openImages({
     docker,
     target,
@@ -140,7 +146,7 @@ export async function inspectDocker(
     secrets,
     log: () => {},
   });
-  return precheckDocker({ ...asked, docker, target, images, host: { secrets } });
+  return precheckDocker({ ...asked, docker, target, images, host: { secrets } }).finally(close);
 }
 
 /** What the containers of a resource wrote. */
@@ -150,8 +156,10 @@ export async function readTargetLogs(
   resource: ResourceId,
   unit: string | undefined,
 ): Promise<UnitLog[]> {
-  const docker = await connectEngine(target);
-  return reached(target.host, () => readDockerLogs(docker, { project: target.project, target: name }, resource, unit));
+  const { docker, close } = await connectEngine(target);
+  return reached(target.host, () =>
+    readDockerLogs(docker, { project: target.project, target: name }, resource, unit),
+  ).finally(close);
 }
 
 async function reached<T>(host: string, ask: () => Promise<T>): Promise<T> {

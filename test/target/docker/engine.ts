@@ -32,11 +32,14 @@ export interface TestEngine {
 
 const DOCKERD = '/usr/sbin/dockerd';
 
+/** Engines may run beside each other: each has a network of its own, and touches no table of the machine's. */
 export async function startEngine(more: string[] = []): Promise<TestEngine> {
   const root = mkdtempSync(join(tmpdir(), 'sluice-docker-'));
+  const bridge = makeBridge();
+  const flags = ['--bridge', bridge, '--iptables=false', ...more];
   const socket = join(root, 'docker.sock');
   const docker = new Docker({ socketPath: socket });
-  let daemon = await launched(root, socket, docker, more);
+  let daemon = await launched(root, socket, docker, flags);
   let base: Promise<void> | undefined;
   return {
     docker,
@@ -61,7 +64,7 @@ export async function startEngine(more: string[] = []): Promise<TestEngine> {
       daemon.kill(signal);
       await ended;
       rmSync(join(root, 'docker.pid'), { force: true });
-      daemon = await launched(root, socket, docker, more);
+      daemon = await launched(root, socket, docker, flags);
     },
     async end() {
       for (const { Id } of await docker.listContainers({ all: true }))
@@ -73,8 +76,21 @@ export async function startEngine(more: string[] = []): Promise<TestEngine> {
       daemon.kill('SIGTERM');
       await ended;
       rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+      execFileSync('ip', ['link', 'delete', bridge]);
     },
   };
+}
+
+function makeBridge(): string {
+  const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' });
+  const name = `sluice${process.pid}`;
+  ip('link', 'add', 'name', name, 'type', 'bridge');
+  const taken = ip('-4', '-o', 'address');
+  const free = Array.from({ length: 200 }, (_, index) => `10.213.${(process.pid + index) % 250}`);
+  const net = free.find((prefix) => !taken.includes(`${prefix}.`)) ?? '10.213.251';
+  ip('address', 'add', `${net}.1/24`, 'dev', name);
+  ip('link', 'set', name, 'up');
+  return name;
 }
 
 async function launched(root: string, socket: string, docker: Docker, more: string[]) {

@@ -74,7 +74,10 @@ export function dockerPlace(t: Cleaning, engine: TestEngine, more: Partial<Docke
     for (const driver of drivers) await driver.close();
     const filters = { label: [`sluice/project=${here.target.project}`] };
     for (const { Id } of await engine.docker.listContainers({ all: true, filters }))
-      await engine.docker.getContainer(Id).remove({ force: true, v: true });
+      await engine.docker
+        .getContainer(Id)
+        .remove({ force: true, v: true })
+        .catch(() => {});
     rmSync(dataDir, { recursive: true, force: true });
   });
   return here;
