@@ -30,6 +30,8 @@ export interface Targets {
   close(): Promise<void>;
 }
 
+const LOOK_MS = 10_000;
+
 /** What drives one target: replicas of templates, and instances; one driver each, where it has both. */
 interface Drivers {
   replicas?: UnitDriver;
@@ -108,6 +110,23 @@ export function createTargets(options: TargetsOptions): Targets {
     await Promise.all(before.map((driver) => driver.close()));
   }
 
+  /** The driver of another target than the one on which the resource still is: two of them would take each other's traffic. */
+  function newcomer(id: ResourceId, home: UnitDriver, driver: UnitDriver): UnitDriver {
+    return {
+      ...driver,
+      async declare(resource, spec) {
+        const live = (await home.observe([id], AbortSignal.timeout(LOOK_MS))).get(id);
+        const left = (live?.units.length ?? 0) + (live?.instances ?? []).filter(({ created }) => created).length;
+        if (left > 0)
+          throw new Error(
+            `${left} of it still run on the target that it had before, and it cannot be moved while they do; declare it there again, or delete it first`,
+          );
+        homes.set(id, driver);
+        await driver.declare(resource, spec);
+      },
+    };
+  }
+
   return {
     async declare(targets, hostTargets) {
       for (const { name, local, docker } of targets.values()) {
@@ -119,7 +138,10 @@ export function createTargets(options: TargetsOptions): Targets {
     driverOf(id, resource) {
       if (resource === undefined) return homes.get(id);
       const driver = driverFor(id, drivers.get(resource.spec.target) ?? {});
-      if (driver !== undefined) homes.set(id, driver);
+      const home = homes.get(id) ?? driver;
+      if (driver === undefined || home === undefined) return driver;
+      if (home !== driver) return newcomer(id, home, driver);
+      homes.set(id, driver);
       return driver;
     },
     found: () => [...homes.keys()],

@@ -35,7 +35,7 @@ export interface DockerHost extends Core<DockerContainer> {
   epoch: number;
   images: Images;
   feed: Feed;
-  /** Removals under way of what stopped units left, by the folder of the unit. */
+  /** Removals under way of what stopped units left, by resource and attempt. */
   removing: Map<string, Promise<void>>;
   /** Throws StaleEpoch when a later operator has taken over, on whatever machine. */
   insured(): Promise<void>;
@@ -61,8 +61,12 @@ export const dockerRuntime = (host: DockerHost): Runtime<DockerContainer> => ({
 async function start(host: DockerHost, unit: DockerUnit): Promise<void> {
   const { record, runnable } = unit;
   const { containers } = runnable.template.spec;
-  await host.removing.get(unit.folder);
-  await clear(host, unit, (attempt) => attempt !== record.attempt);
+  const { resource } = record;
+  await clear(
+    host,
+    unit,
+    (attempt) => attempt !== record.attempt && !host.removing.has(removalOf({ resource, attempt })),
+  );
   const secrets = await readSecrets(host, unit);
   const images = await pinned(host, unit);
   if (isOver(unit)) return;
@@ -267,11 +271,19 @@ async function terminate(
   host.guard();
   host.closing.throwIfAborted();
   await host.insured();
-  const { attempt } = unit.record;
-  const there = await containersOfUnit(host.docker, host.scope, unit.record);
-  const mine = there.filter(({ mark, alive }) => alive && (attempt === '' || mark.attempt === attempt));
-  await unlessClosed(host, Promise.all(mine.map(({ id }) => stop(host.docker, id, deadline))));
+  const ids = await aliveOf(host, unit);
+  await unlessClosed(host, Promise.all(ids.map((id) => stop(host.docker, id, deadline))));
   for (const running of unit.containers) running.alive = false;
+}
+
+/** Those that it holds, where all of them were started; else whatever the engine has of the attempt. */
+async function aliveOf({ docker, scope }: DockerHost, { record, containers, runnable }: DockerUnit): Promise<string[]> {
+  const running = containers.filter(({ alive }) => alive);
+  if (running.length === runnable.template.spec.containers.length && running.length > 0)
+    return running.map(({ id }) => id);
+  const there = await containersOfUnit(docker, scope, record);
+  const mine = there.filter(({ mark, alive }) => alive && (record.attempt === '' || mark.attempt === record.attempt));
+  return mine.map(({ id }) => id);
 }
 
 /** An operator that lets go waits for no grace period: the engine goes on by itself, and the next operator looks again. */
@@ -329,14 +341,17 @@ export async function removeContainer(
 
 /** What has ended needs no place any more, so nobody waits for its removal but who needs what it holds; a crash leaves it to the sweep. */
 async function discard(host: DockerHost, unit: DockerUnit): Promise<void> {
-  await forgetUnit(unit.folder);
-  const removing = clear(host, unit, () => true)
-    .then(() => removeSecrets(host.scope, unit.record.attempt))
-    .catch((error) =>
-      host.log('what a unit leaves cannot be removed', { unit: unit.record.unit, message: saidBy(error) }),
-    )
-    .finally(() => {
-      if (host.removing.get(unit.folder) === removing) host.removing.delete(unit.folder);
-    });
-  host.removing.set(unit.folder, removing);
+  const { record, folder } = unit;
+  const key = removalOf(record);
+  await forgetUnit(folder);
+  const removing = clear(host, unit, (attempt) => record.attempt === '' || attempt === record.attempt)
+    .then(() => removeSecrets(host.scope, record.attempt))
+    .catch((error) => host.log('what a unit leaves cannot be removed', { unit: record.unit, message: saidBy(error) }))
+    .finally(() => host.removing.delete(key));
+  host.removing.set(key, removing);
+  // Of a lost record it is not known which attempt it was: the next one must not be taken for it.
+  if (record.attempt === '') await removing;
 }
+
+const removalOf = ({ resource, attempt }: Pick<DockerUnit['record'], 'resource' | 'attempt'>) =>
+  `${resource} ${attempt}`;
