@@ -30,13 +30,17 @@ export async function precheckDocker(asked: AskedOfDocker): Promise<PrecheckResu
 
 const OLDEST_API = 1.4;
 
-async function engine({ docker, target: { host } }: AskedOfDocker): Promise<PrecheckResult[]> {
+async function engine({ docker, target: { host, tls } }: AskedOfDocker): Promise<PrecheckResult[]> {
   try {
     const { Version, ApiVersion } = await answered(docker.version());
     const [major = 0, minor = 0] = ApiVersion.split('.').map(Number);
     if (major + minor / 100 < OLDEST_API)
       return [fail('engine', `${host}: Docker ${Version} is too old`, 'install Docker 19.03 or a later one')];
-    return [pass('engine', `Docker ${Version} answers at ${host}`)];
+    const answers = `Docker ${Version} answers at ${host}`;
+    if (!host.startsWith('tcp://') || tls !== undefined) return [pass('engine', answers)];
+    return [
+      warn('engine', `${answers}, to anybody: whoever reaches it is root of its machine`, 'give `tls`, or use ssh://'),
+    ];
   } catch (error) {
     return [fail('engine', `${host} does not answer: ${saidBy(error)}`, 'start the engine, or correct `docker.host`')];
   }

@@ -334,8 +334,9 @@ t.test('what belongs to no unit is removed, and what is of others is let be', as
   await first.close();
   rmSync(join(unitFolder(here.dataDir, WEB, 'web-1'), 'unit.json'));
   const labels = { 'sluice/project': here.target.project, 'sluice/target': 'containers', 'sluice/resource': WEB };
+  const StopSignal = 'SIGKILL';
   const Labels = { ...labels, 'sluice/unit': 'web-9', 'sluice/attempt': 'web-9.1' };
-  await (await engine.docker.createContainer({ Image: 'web:1', Labels })).start();
+  await (await engine.docker.createContainer({ Image: 'web:1', Labels, StopSignal })).start();
   const second = await here.open();
   await until(async () => (await engine.docker.listContainers({ all: true })).length === 2);
   t.match(await unitWhere(second, 'web-1', ready), { ready: true });
