@@ -5,7 +5,7 @@ import { openDockerTarget, withProject } from '../target/docker/target.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
-import type { ImageSource, SecretSource, UnitDriver } from '../target/ports.ts';
+import { type ImageSource, type SecretSource, StaleEpoch, type UnitDriver } from '../target/ports.ts';
 import { openSshTarget } from '../target/ssh/target.ts';
 import type { Log } from './options.ts';
 
@@ -31,6 +31,8 @@ export interface Targets {
 }
 
 const LOOK_MS = 10_000;
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 30_000;
 
 /** What drives one target: replicas of templates, and instances; one driver each, where it has both. */
 interface Drivers {
@@ -47,6 +49,17 @@ export function createTargets(options: TargetsOptions): Targets {
   const drivers = new Map<string, Drivers>();
   const homes = new Map<ResourceId, UnitDriver>();
   const definitions = new Map<string, string>();
+  const retries = new Map<string, NodeJS.Timeout>();
+  /** Resources whose target was not open when somebody asked for its driver. */
+  const waiting = new Set<ResourceId>();
+  let closed = false;
+  /** One is opened at a time. */
+  let last: Promise<void> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const turn = last.then(work);
+    last = turn.catch(() => {});
+    return turn;
+  };
 
   const folderOf = (name: string) => join(options.dataDir, 'targets', name);
   const logOf = (name: string) => (message: string, details: Record<string, unknown>) =>
@@ -83,8 +96,10 @@ export function createTargets(options: TargetsOptions): Targets {
     return { instances: await openSshTarget({ name, ssh, epoch, dataDir: folderOf(name), log: logOf(name) }) };
   }
 
-  async function open(name: string, opened: () => Promise<Drivers>): Promise<void> {
-    if (drivers.has(name)) return;
+  /** One that cannot be opened now is tried again, since what it needs may only be on its way: an engine that is started after the operator. */
+  async function open(name: string, opened: () => Promise<Drivers>, wait = FIRST_WAIT_MS): Promise<void> {
+    clearTimeout(retries.get(name));
+    if (drivers.has(name) || closed) return;
     try {
       const those = await opened();
       drivers.set(name, those);
@@ -92,8 +107,13 @@ export function createTargets(options: TargetsOptions): Targets {
         driver.subscribe(options.changed);
         for (const id of await driver.resources()) homes.set(id, driver);
       }
+      for (const id of waiting) options.changed(id);
+      waiting.clear();
     } catch (error) {
       options.log('error', `target ${name} cannot be opened: ${messageOf(error)}`);
+      if (error instanceof StaleEpoch) return;
+      const again = () => inTurn(() => open(name, opened, Math.min(wait * 2, LONGEST_WAIT_MS)));
+      retries.set(name, setTimeout(again, wait).unref());
     }
   }
 
@@ -128,16 +148,18 @@ export function createTargets(options: TargetsOptions): Targets {
   }
 
   return {
-    async declare(targets, hostTargets) {
-      for (const { name, local, docker } of targets.values()) {
-        if (docker !== undefined) await open(name, () => openDocker(name, docker));
-        else if (local !== undefined) await open(name, () => openLocal(name, local));
-      }
-      for (const target of hostTargets.values()) await reopen(target);
-    },
+    declare: (targets, hostTargets) =>
+      inTurn(async () => {
+        for (const { name, local, docker } of targets.values()) {
+          if (docker !== undefined) await open(name, () => openDocker(name, docker));
+          else if (local !== undefined) await open(name, () => openLocal(name, local));
+        }
+        for (const target of hostTargets.values()) await reopen(target);
+      }),
     driverOf(id, resource) {
       if (resource === undefined) return homes.get(id);
       const driver = driverFor(id, drivers.get(resource.spec.target) ?? {});
+      if (driver === undefined) waiting.add(id);
       const home = homes.get(id) ?? driver;
       if (driver === undefined || home === undefined) return driver;
       if (home !== driver) return newcomer(id, home, driver);
@@ -146,6 +168,9 @@ export function createTargets(options: TargetsOptions): Targets {
     },
     found: () => [...homes.keys()],
     async close() {
+      closed = true;
+      for (const timer of retries.values()) clearTimeout(timer);
+      await last;
       await Promise.all([...drivers.values()].flatMap(driversOf).map((driver) => driver.close()));
     },
   };

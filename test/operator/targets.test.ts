@@ -1,3 +1,5 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import type { ReplicasResource, Target } from '../../src/manifest/resource.ts';
 import { createTargets } from '../../src/operator/targets.ts';
@@ -56,4 +58,25 @@ t.test('a resource is not taken over by another target while it runs on the one 
   await free.driver.declare(WEB, free.spec);
   t.not(on('two').driver, driver);
   t.equal(here.router.config.routes[WEB]?.host, 'web.localhost');
+});
+
+t.test('a target that cannot be opened yet is opened when it can be, and who waited for it is told', async (t) => {
+  const here = place(t);
+  const blocked = join(here.dataDir, 'targets');
+  mkdirSync(here.dataDir, { recursive: true });
+  writeFileSync(blocked, 'in the way');
+  const told: string[] = [];
+  const targets = createTargets({
+    dataDir: here.dataDir,
+    images: { materialize: () => Promise.reject(new Error('no repository here')) },
+    secrets: { read: async () => undefined },
+    ...{ router: here.router, epoch: 1, log: () => {}, changed: (id: string) => void told.push(id) },
+  });
+  t.teardown(() => targets.close());
+  await targets.declare(new Map([['one', { name: 'one', local: { images: here.images } }]]), new Map());
+  const resource = { id: WEB, spec: { ...workload(runnable()), target: 'one' } } as unknown as ReplicasResource;
+  t.equal(targets.driverOf(WEB, resource), undefined);
+  rmSync(blocked);
+  await until(() => told.includes(WEB));
+  t.ok(targets.driverOf(WEB, resource));
 });

@@ -16,27 +16,33 @@ import { sweepSecrets } from './volumes.ts';
 
 type DockerUnit = Unit<DockerContainer>;
 
-/** Units of which there are containers and no record that can be read: this machine has not seen them. */
-export function unrecorded(recorded: FoundUnit[], there: Found[]): FoundUnit[] {
-  const known = new Set(recorded.flatMap(({ resource, unit, record }) => (record ? [`${resource} ${unit}`] : [])));
-  const units = new Map<string, Mark>();
-  for (const { mark } of there) {
-    const key = `${mark.resource} ${mark.unit}`;
+const FROM_LABELS = 'labels';
+
+/** In place of records that cannot be read, or are not on this machine, what the labels of containers say. */
+export function completed(recorded: FoundUnit[], there: Found[]): FoundUnit[] {
+  const keyOf = ({ resource, unit }: Pick<Mark, 'resource' | 'unit'>) => `${resource} ${unit}`;
+  const units = new Map(recorded.map((entry) => [keyOf(entry), entry]));
+  const marks = new Map<string, Mark>();
+  for (const { mark, alive } of there) {
+    // One that has ended, and of which there is no record, was stopped: its removal was under way.
+    if (!alive) continue;
+    const key = keyOf(mark);
     // Of several attempts the one that was begun last.
-    if (known.has(key) || mark.template === undefined || (units.get(key)?.attempt ?? '') > mark.attempt) continue;
-    units.set(key, mark);
+    const isOlder = (marks.get(key)?.attempt ?? '') > mark.attempt;
+    if (units.get(key)?.record === undefined && mark.template !== undefined && !isOlder) marks.set(key, mark);
   }
-  return [...units.values()].map((mark) => ({
-    ...{ resource: mark.resource, unit: mark.unit },
-    ...{ record: recordOf(mark, there), runnable: runnableOf(mark) },
-  }));
+  for (const [key, mark] of marks) {
+    const { resource, unit } = mark;
+    units.set(key, { resource, unit, record: recordOf(mark, there), runnable: runnableOf(mark) });
+  }
+  return [...units.values()];
 }
 
 /** Whether it was ready is not known: that is found out anew. */
 function recordOf({ resource, unit, attempt, revision, version, restarts }: Mark, there: Found[]): UnitRecord {
   const mine = there.filter(({ mark }) => mark.resource === resource && mark.attempt === attempt);
   return {
-    ...{ resource, unit, attempt, revision, version, restarts, boot: '' },
+    ...{ resource, unit, attempt, revision, version, restarts, boot: FROM_LABELS },
     ...{ phase: 'starting', ready: false, startedAt: Date.now() },
     containers: mine.map(({ id, mark }) => ({
       ...{ name: mark.container, ports: {}, groups: [], id },
@@ -58,7 +64,9 @@ export async function adoptUnit(host: DockerHost, entry: FoundUnit, there: Found
     return unit;
   }
   const { record, runnable } = entry;
-  beginRecord(host.dataDir, record, runnable);
+  // One that was made of labels has no file yet, or one that cannot be read.
+  if (record.boot === FROM_LABELS) beginRecord(host.dataDir, record, runnable);
+  record.boot = '';
   const unit = createUnit<DockerContainer>(record, runnable, folder);
   if (record.phase === 'dead') return unit;
   const mine = there.filter(({ mark }) => mark.resource === record.resource && mark.attempt === record.attempt);

@@ -6,7 +6,7 @@ import type { UnitLog } from '../local/logs.ts';
 import { type SecretSource, StaleEpoch, type UnitDriver } from '../ports.ts';
 import { backendsOf, newSubscribers, replicasDriver } from '../replicas/driver.ts';
 import { openReplicas, type Replicas, type ReplicasOptions } from '../replicas/open.ts';
-import { adoptUnit, sweep, unrecorded } from './adopt.ts';
+import { adoptUnit, completed, sweep } from './adopt.ts';
 import { allContainers } from './containers.ts';
 import { answered, connectEngine, saidBy } from './engine.ts';
 import { checkEngineEpoch, claimEngineEpoch } from './epoch.ts';
@@ -65,7 +65,7 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
         host.runtime = dockerRuntime(host);
         return host;
       },
-      unrecorded: (recorded) => unrecorded(recorded, there),
+      found: (recorded) => completed(recorded, there),
       adopt: (host, entry) => adoptUnit(host, entry, there),
       sweep: (host, units) => sweep(host, units, there),
       async forget(resource) {

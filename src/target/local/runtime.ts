@@ -43,12 +43,7 @@ export function obituary(unit: Unit, { container, groups, beside }: Running, how
 }
 
 /** Whose socket listens on a loopback port: looked at twice before another process is blamed, since processes come and go. */
-async function holderOf(
-  host: Host,
-  unit: Unit,
-  running: Running,
-  port: number,
-): Promise<'nobody' | 'own' | 'other'> {
+async function holderOf(host: Host, unit: Unit, running: Running, port: number): Promise<'nobody' | 'own' | 'other'> {
   for (let look = 0; look < 2; look++) {
     if (look > 0) await sleep(50);
     if (!(await askPort(port, 1000)).pass) return 'nobody';

@@ -39,7 +39,7 @@ export async function openUnits(options: UnitsOptions): Promise<Units> {
       host.runtime = localRuntime(host);
       return host;
     },
-    unrecorded: () => [],
+    found: (recorded) => recorded,
     adopt: (host, found) => adoptUnit(host, found, boot),
     async sweep(host, units, found) {
       await sweep(host, units);

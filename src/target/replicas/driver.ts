@@ -33,7 +33,7 @@ export interface DrivenBy<R extends RunningContainer, H extends Core<R>> extends
   subscribers: Subscribers;
   /** False while it cannot be seen what runs. */
   complete?(): boolean;
-  /** Before anything is done: throws where it must not or cannot be done now. */
+  /** Before anything is started: throws where it must not or cannot be done now. */
   accept?(): Promise<void>;
   close?(): Promise<void>;
 }
@@ -54,7 +54,7 @@ export function replicasDriver<R extends RunningContainer, H extends Core<R>>(by
     observe: async (resources) => new Map(resources.map((resource) => [resource, observed(resource)])),
     async start(resource, action, runnable) {
       host.guard();
-      await by.accept?.();
+      if (action.kind === 'start') await by.accept?.();
       if (action.kind === 'route') return routes.route(resource, action.policy);
       if (action.kind === 'forget') return replicas.forget(resource);
       if (action.kind === 'start') {

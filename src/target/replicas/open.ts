@@ -44,8 +44,8 @@ export interface Kind<R extends RunningContainer, H extends Core<R>> {
   /** The containers of a unit mean nothing after another boot of what runs them. */
   boot: string;
   host(core: Omit<Core<R>, 'runtime'>): H;
-  /** Units and resources of which there is no record on this machine. */
-  unrecorded(recorded: FoundUnit[]): FoundUnit[];
+  /** All units that there are: besides those of which there is a record on this machine, what the runtime itself knows. */
+  found(recorded: FoundUnit[]): FoundUnit[];
   /** Never throws for the sake of one unit, and waits for the end of none. */
   adopt(host: H, found: FoundUnit): Promise<Unit<R>>;
   /** Removes what belongs to no unit. */
@@ -104,7 +104,7 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
   };
   const mine = new Set(readResources(dataDir));
   const recorded = [...mine].flatMap((resource) => readUnits(dataDir, resource));
-  const found = [...recorded, ...kind.unrecorded(recorded)];
+  const found = kind.found(recorded);
   for (const { resource } of found) mine.add(resource);
   const routes = await openRoutes({
     router,

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { unitFolder } from '../../../src/target/local/folders.ts';
@@ -73,6 +73,9 @@ t.test('where all records are lost, containers tell by their labels what they ar
   t.match(seen, { phase: 'running', attempt, revision: 'aaaaaaaaaa', version: 'v3' });
   t.match(await told(seen.address), { env: { SLUICE_ATTEMPT: attempt } });
   await second.close();
+  writeFileSync(join(unitFolder(here.dataDir, WEB, 'web-1'), 'unit.json'), 'broken');
+  const third = await here.open();
+  t.match(await unitWhere(third, 'web-1', ready), { attempt, version: 'v3' }, 'also where it cannot be read');
 });
 
 t.test('acts are idempotent by attempt; a death is told with its last words, and what was written stays', async (t) => {
@@ -152,8 +155,12 @@ t.test(
     t.match(await unitOf(driver, 'web-1'), { phase: 'stopping' });
     here.router.active = {};
     await gone(driver, 'web-1');
-    const [log] = await readLogs(here.dataDir, WEB);
-    t.match(log?.text, /listening\nhook\nterminated\n/);
+    // What it leaves is removed behind its back.
+    const written = async () => (await readLogs(here.dataDir, WEB))[0]?.text ?? '';
+    await until(
+      async () => /listening\nhook\nterminated\n/.test(await written()),
+      () => 'other words, or none',
+    );
   },
 );
 
