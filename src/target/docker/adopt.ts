@@ -141,7 +141,10 @@ export async function sweep(host: DockerHost, units: DockerUnit[], there: Found[
       host.log('it could not be removed', { attempt, message: error.message }),
     );
   }
-  await sweepSecrets(host.scope, new Set(units.map(({ record }) => record.attempt)));
+  await sweepSecrets(
+    host.scope,
+    units.map(({ record }) => record),
+  );
 }
 
 const GRACE_SECONDS = 10;

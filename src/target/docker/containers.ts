@@ -3,7 +3,7 @@ import type Docker from 'dockerode';
 import type { UnitRecord } from '../local/record.ts';
 import { answered } from './engine.ts';
 import { isAlive } from './feed.ts';
-import { asFilter, attemptLabels, type Mark, markOf, type Scope, scopeLabels } from './labels.ts';
+import { asFilter, type Mark, markOf, type Scope, scopeLabels, unitLabels } from './labels.ts';
 
 export interface Found {
   id: string;
@@ -31,6 +31,5 @@ export function containersOfUnit(
   scope: Scope,
   record: Pick<UnitRecord, 'resource' | 'unit'>,
 ): Promise<Found[]> {
-  const { 'sluice/attempt': _, ...unit } = attemptLabels({ ...record, attempt: '' });
-  return list(docker, { ...scopeLabels(scope), ...unit });
+  return list(docker, { ...scopeLabels(scope), ...unitLabels(record) });
 }

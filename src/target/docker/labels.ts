@@ -33,16 +33,12 @@ export const epochOf = (labels: Labels): number => Number(labels[L.epoch] ?? 0) 
 
 export const resourceLabel = (resource: ResourceId): Labels => ({ [L.resource]: resource });
 
-/** Of one attempt: of its containers, and of the volumes that go with it. */
-export const attemptLabels = ({
-  resource,
-  unit,
-  attempt,
-}: Pick<UnitRecord, 'resource' | 'unit' | 'attempt'>): Labels => ({
-  [L.resource]: resource,
-  [L.unit]: unit,
-  [L.attempt]: attempt,
-});
+type UnitName = Pick<UnitRecord, 'resource' | 'unit'>;
+type AttemptName = Pick<UnitRecord, 'resource' | 'unit' | 'attempt'>;
+
+export const unitLabels = ({ resource, unit }: UnitName): Labels => ({ ...resourceLabel(resource), [L.unit]: unit });
+/** Of the containers of one attempt, and of the volumes that go with it. */
+export const attemptLabels = (record: AttemptName): Labels => ({ ...unitLabels(record), [L.attempt]: record.attempt });
 
 /** All that is needed to know the container again where no record of it is left. No secret is in a template. */
 export function containerLabels(

@@ -336,7 +336,7 @@ export async function removeContainer(
     log('what a container wrote cannot be kept', { unit: container.mark.unit, message: saidBy(error) }),
   );
   await remove(docker, container.id);
-  await removeSecrets(scope, container.mark.attempt);
+  await removeSecrets(scope, container.mark);
 }
 
 /** What has ended needs no place any more, so nobody waits for its removal but who needs what it holds; a crash leaves it to the sweep. */
@@ -345,7 +345,7 @@ async function discard(host: DockerHost, unit: DockerUnit): Promise<void> {
   const key = removalOf(record);
   await forgetUnit(folder);
   const removing = clear(host, unit, (attempt) => record.attempt === '' || attempt === record.attempt)
-    .then(() => removeSecrets(host.scope, record.attempt))
+    .then(() => removeSecrets(host.scope, record))
     .catch((error) => host.log('what a unit leaves cannot be removed', { unit: record.unit, message: saidBy(error) }))
     .finally(() => host.removing.delete(key));
   host.removing.set(key, removing);

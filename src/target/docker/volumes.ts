@@ -3,7 +3,7 @@
  * attempt. A secret lies in memory only: in a folder of this machine's tmpfs that is mounted into the containers of the attempt.
  */
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type Docker from 'dockerode';
 import type { MountConfig } from 'dockerode';
@@ -26,15 +26,18 @@ import {
 } from './labels.ts';
 
 const MEMORY = ['/dev/shm', '/run'];
+/** Undefined: this machine has none, and so no secret was ever put there. */
+const memoryFolder = () => MEMORY.find((folder) => existsSync(folder));
 
 /** One folder for each user, which nobody else may enter; below it one for each scope, and for each attempt. */
 function secretsFolder({ project, target }: Scope): string {
-  const memory = MEMORY.find((folder) => existsSync(folder));
+  const memory = memoryFolder();
   if (memory === undefined) throw new Error(`secrets need a folder in memory, and there is no ${MEMORY.join(' or ')}`);
   return join(memory, `sluice-${process.getuid?.() ?? 0}`, `${project}.${target}`);
 }
-const secretsOf = (scope: Scope, { attempt }: Pick<UnitRecord, 'attempt'>) =>
-  join(secretsFolder(scope), encodeURIComponent(attempt));
+type AttemptName = Pick<UnitRecord, 'resource' | 'attempt'>;
+const secretsName = ({ resource, attempt }: AttemptName) => encodeURIComponent(`${resource} ${attempt}`);
+const secretsOf = (scope: Scope, record: AttemptName) => join(secretsFolder(scope), secretsName(record));
 
 export interface VolumeWork {
   docker: Docker;
@@ -44,7 +47,7 @@ export interface VolumeWork {
   secrets: Surroundings['secrets'];
 }
 
-/** Makes what mounts need, apart from disks and files, which the engine makes when they are first mounted. */
+/** Makes what mounts need, labelled, so that it is found again. A disk and a file that are there stay as they are. */
 export async function prepareVolumes(work: VolumeWork, image: string): Promise<void> {
   const { docker, scope, record, runnable, secrets } = work;
   const filled: { name: string; files: KeyFile[] }[] = [];
@@ -62,12 +65,22 @@ export async function prepareVolumes(work: VolumeWork, image: string): Promise<v
 
 async function writeSecret(scope: Scope, record: UnitRecord, name: string, files: KeyFile[]): Promise<void> {
   const folder = join(secretsOf(scope, record), name);
+  await ownFolder(join(secretsFolder(scope), '..'));
   await rm(folder, { recursive: true, force: true });
-  await mkdir(secretsFolder(scope), { recursive: true, mode: 0o700 });
   await mkdir(folder, { recursive: true, mode: 0o755 });
-  await chmod(join(secretsFolder(scope), '..'), 0o700);
-  // Whoever the container runs as; nobody else gets past the folders above.
+  // Whoever the container runs as may read them; nobody else gets past the folder above.
   await writeKeys(files, { folder, mode: 0o444, user: undefined });
+}
+
+/** Everybody may make folders beside it: one that somebody else has made is none to put a secret into. */
+async function ownFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const seen = await lstat(folder);
+  if (!seen.isDirectory() || seen.uid !== process.getuid?.())
+    throw new Error(
+      `${folder} is not the operator's own, so no secret is put there; see who has made it, and remove it`,
+    );
+  await chmod(folder, 0o700);
 }
 
 /** Through a container that is never started: whatever the image is, it needs no program for it. */
@@ -84,7 +97,10 @@ async function fill(work: VolumeWork, image: string, volumes: { name: string; fi
     const archive = pack();
     for (const { name, files } of volumes) {
       for (const { segments, content } of files) {
-        archive.entry({ name: posix.join('sluice', name, ...segments), mode: 0o644 }, Buffer.from(content as string));
+        archive.entry(
+          { name: posix.join('sluice', name, ...segments), mode: 0o644 },
+          typeof content === 'string' ? Buffer.from(content) : content,
+        );
       }
     }
     archive.finalize();
@@ -136,15 +152,17 @@ export async function removeAttemptVolumes(
   }
 }
 
-export async function removeSecrets(scope: Scope, attempt: string): Promise<void> {
-  await rm(secretsOf(scope, { attempt }), { recursive: true, force: true });
+export async function removeSecrets(scope: Scope, record: AttemptName): Promise<void> {
+  if (memoryFolder() !== undefined) await rm(secretsOf(scope, record), { recursive: true, force: true });
 }
 
 /** Secrets of attempts that are not there any more. */
-export async function sweepSecrets(scope: Scope, known: Set<string>): Promise<void> {
+export async function sweepSecrets(scope: Scope, there: AttemptName[]): Promise<void> {
+  if (memoryFolder() === undefined) return;
   const folder = secretsFolder(scope);
+  const known = new Set(there.map(secretsName));
   for (const name of await readdir(folder).catch(() => [])) {
-    if (!known.has(decodeURIComponent(name))) await rm(join(folder, name), { recursive: true, force: true });
+    if (!known.has(name)) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 
