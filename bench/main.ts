@@ -19,6 +19,7 @@ const BENCHMARKS = [
   'walk',
   'scale',
   'fleet-ssh',
+  'docker',
 ];
 const REPORT = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
 const [BEGIN, END] = ['<!-- figures -->', '<!-- /figures -->'];

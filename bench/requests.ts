@@ -3,11 +3,7 @@
  * second rollout. The load comes from a process of its own, at a constant rate, over kept connections; half of the requests
  * carry a body and may not be sent twice. A request counts for the time in which it was sent.
  */
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { Pool } from 'undici';
 import {
   clean,
   commit,
@@ -23,94 +19,15 @@ import {
   workload,
 } from '../test/e2e/support.ts';
 import { type Figure, note, percentile } from './harness.ts';
+import { type Load, startLoad, type Tallies, type Tally } from './load.ts';
 
 const PAIRS = 10;
 const AT_LEAST = 100_000;
 /** Requests a second, over both hosts: well below what two cores can do beside the processes that start. */
 const RATE = 1500;
-const TICK_MS = 5;
-const CONNECTIONS = 32;
-const TIMEOUT_MS = 10_000;
 const QUIET_MS = 20_000;
 const FACTOR = 2;
 const HOSTS = ['web.localhost', 'shop.localhost'];
-const BODY = 'x'.repeat(2000);
-
-/** What is quiet is measured on both sides of what is busy: the machine may have something else to do on one of them. */
-type Phase = 'before' | 'busy' | 'after';
-interface Tally {
-  sent: number;
-  times: number[];
-  lost: string[];
-}
-type Tallies = Record<Phase, Tally>;
-
-/** The child: sends at the rate, whatever the answers take, until it is told to report. */
-async function load(port: number): Promise<void> {
-  const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, headersTimeout: TIMEOUT_MS });
-  const none = (): Tally => ({ sent: 0, times: [], lost: [] });
-  const tallies: Tallies = { before: none(), busy: none(), after: none() };
-  let phase: Phase = 'before';
-  let going = true;
-  process.on('message', (message) => {
-    if (message === 'report') going = false;
-    else phase = message as Phase;
-  });
-  process.once('disconnect', () => process.exit());
-  const underWay = new Set<Promise<void>>();
-  const began = performance.now();
-  for (let sent = 0; going; await sleep(TICK_MS)) {
-    const due = Math.floor(((performance.now() - began) * RATE) / 1000);
-    for (; sent < due; sent++) {
-      const request = ask(pool, sent, tallies[phase]).finally(() => underWay.delete(request));
-      underWay.add(request);
-    }
-  }
-  await Promise.all(underWay);
-  await pool.close();
-  process.send?.(tallies, () => process.exit());
-}
-
-async function ask(pool: Pool, number: number, tally: Tally): Promise<void> {
-  const host = HOSTS[number % HOSTS.length] ?? '';
-  const withBody = number % 4 >= 2;
-  const before = performance.now();
-  tally.sent++;
-  try {
-    const answer = await pool.request({
-      path: `/${number}`,
-      method: withBody ? 'POST' : 'GET',
-      headers: { host },
-      ...(withBody && { body: BODY }),
-      bodyTimeout: TIMEOUT_MS,
-    });
-    const text = await answer.body.text();
-    if (answer.statusCode !== 200 || !/^[78]$/.test(text))
-      tally.lost.push(`${answer.statusCode} ${text.slice(0, 100)}`);
-  } catch (error) {
-    tally.lost.push((error as Error).message);
-  }
-  tally.times.push(performance.now() - before);
-}
-
-interface Load {
-  say(phase: Phase): void;
-  report(): Promise<Tallies>;
-  end(): void;
-}
-
-function startLoad(port: number): Load {
-  const child = fork(fileURLToPath(import.meta.url), ['load', String(port)], { execArgv: [] });
-  return {
-    say: (phase) => void child.send(phase),
-    async report() {
-      child.send('report');
-      const [tallies] = await once(child, 'message', { signal: AbortSignal.timeout(60_000) });
-      return tallies as Tallies;
-    },
-    end: () => void child.kill('SIGKILL'),
-  };
-}
 
 const STEPS = '  replicas: 2\n  traffic: {steps: [{percent: 20, soak: 1s}, {percent: 100}]}\n';
 const texts = (tag: string) => ({
@@ -145,7 +62,7 @@ async function measure(at: Place): Promise<Tallies> {
   let traffic: Load | undefined;
   try {
     for (const resource of RESOURCES) await settled(at, resource, 1, 60);
-    traffic = startLoad(at.port);
+    traffic = startLoad({ port: at.port, hosts: HOSTS, rate: RATE });
     await sleep(QUIET_MS);
     traffic.say('busy');
     const began = performance.now();
@@ -196,5 +113,3 @@ export async function bench(): Promise<Figure[]> {
     },
   ];
 }
-
-if (process.argv[2] === 'load') await load(Number(process.argv[3]));

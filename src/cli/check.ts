@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isReplicas } from '../manifest/kinds.ts';
-import type { Declared, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
+import type { Declared, DockerTarget, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
 import { secretsFrom } from '../operator/secrets.ts';
 import type { Live } from '../plan/live.ts';
 import { nothingSettled, type Plan, type Settled } from '../plan/plan.ts';
@@ -11,6 +11,7 @@ import { builtinPrechecks } from '../rollout/prechecks.ts';
 import type { PrecheckResult, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
+import { inspectDocker, withProject } from '../target/docker/target.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { openImages } from '../target/local/image.ts';
 import { inspectInstances } from '../target/local/instances/inspect.ts';
@@ -125,6 +126,7 @@ async function withLocal<T>({ resource, declared, data, options }: Asked, ask: (
   const { spec } = resource;
   const target = declared.targets.get(spec.target);
   if (target === undefined) throw new Failure(`target ${spec.target} is not declared`);
+  if (target.local === undefined) throw new Failure(`target ${spec.target} is no local target`);
   const { images, dataDir = join(data, 'targets', target.name) } = target.local;
   if (!existsSync(dataDir)) throw new Failure(`target ${target.name} is not on this machine: there is no ${dataDir}`);
   const router = await dial(routerDirectory(data));
@@ -141,8 +143,26 @@ async function withLocal<T>({ resource, declared, data, options }: Asked, ask: (
   }
 }
 
+async function precheckContainers(
+  { resource: { spec, runnable }, options, data }: Asked<ReplicasResource>,
+  name: string,
+  docker: DockerTarget,
+): Promise<PrecheckResult[]> {
+  const router = await dial(routerDirectory(data));
+  if (router === undefined) throw new Failure(`no router runs for ${data}; the operator starts it: sluice run`);
+  const asking = { answers: async () => void (await router.call('health', null)), address: () => router.health };
+  try {
+    const secrets = secretsFrom(options.secretsDir);
+    return await inspectDocker({ name, docker: withProject(docker, data), secrets, router: asking, spec, runnable });
+  } finally {
+    router.close();
+  }
+}
+
 function precheckReplicas(asked: Asked<ReplicasResource>): Promise<PrecheckResult[]> {
   const { spec, runnable } = asked.resource;
+  const docker = asked.declared.targets.get(spec.target)?.docker;
+  if (docker !== undefined) return precheckContainers(asked, spec.target, docker);
   const writesNothing = () => Promise.reject(new Error('a check writes no image'));
   return withLocal(asked, ({ dataDir, imagesFolder, user, router }) => {
     const images = openImages(dataDir, { materialize: writesNothing }, imagesFolder);

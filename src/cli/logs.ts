@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { membersOn } from '../manifest/members.ts';
 import type { Declared, ResourceId } from '../manifest/resource.ts';
+import { readTargetLogs, withProject } from '../target/docker/target.ts';
 import { readLogs, type UnitLog } from '../target/local/logs.ts';
 import { readSshLogs } from '../target/ssh/target.ts';
 import { withCommits } from './declared.ts';
@@ -39,7 +40,8 @@ Examples:
       const declared = await declaredNow(options);
       if (await printedFromHosts(declared, resource, unit)) return;
       const folders = await dataFolders(declared, options);
-      const logs = (await Promise.all(folders.map((folder) => readLogs(folder, resource, unit)))).flat();
+      const kept = (await Promise.all(folders.map((folder) => readLogs(folder, resource, unit)))).flat();
+      const logs = [...kept, ...(await fromContainers(declared, options, resource, unit))];
       if (logs.length === 0) {
         throw new Failure(
           `${resource}${unit === undefined ? '' : ` ${unit}`} has no logs in ${folders.join(' or ')}; is this the machine it runs on?`,
@@ -85,12 +87,26 @@ async function declaredNow(options: LogsOptions): Promise<Declared> {
   return withCommits(repository.folder, options.path, (commits) => commits.load(commit));
 }
 
+/** What containers wrote that are there now, where the resource is on an engine. */
+async function fromContainers(
+  { resources, targets }: Declared,
+  options: LogsOptions,
+  resource: ResourceId,
+  unit: string | undefined,
+): Promise<UnitLog[]> {
+  const name = resources.get(resource)?.spec.target ?? '';
+  const docker = targets.get(name)?.docker;
+  if (docker === undefined) return [];
+  const { data } = repositoryFolders((await openRepository(options)).key, options);
+  return readTargetLogs(name, withProject(docker, data), resource, unit);
+}
+
 /** Every folder that a target of this repository keeps its units in: those declared, and those that are there. */
 async function dataFolders({ targets }: Declared, options: LogsOptions): Promise<string[]> {
   const { data } = repositoryFolders((await openRepository(options)).key, options);
   const usual = join(data, 'targets');
   const names = existsSync(usual) ? await readdir(usual) : ['local'];
   const folders = new Set(names.map((name) => join(usual, name)));
-  for (const { local } of targets.values()) if (local.dataDir !== undefined) folders.add(local.dataDir);
+  for (const { local } of targets.values()) if (local?.dataDir !== undefined) folders.add(local.dataDir);
   return [...folders];
 }

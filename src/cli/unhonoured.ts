@@ -3,23 +3,31 @@ import { formatPath, type PathSegment } from '../manifest/diagnostic.ts';
 import { isReplicas } from '../manifest/kinds.ts';
 import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
+import { notHonouredByDocker } from '../target/docker/honour.ts';
 import { notHonouredByInstances } from '../target/hosts/honour.ts';
 import { type NotHonoured, notHonoured } from '../target/local/honour.ts';
 
+/** The targets of a commit, by what they offer. */
 type Targets = Pick<Declared, 'targets' | 'hostTargets'>;
 
 /** The same as sentences, for a plan. */
-export const unhonouredNotes = (resource: Resource, declared: Targets): string[] =>
-  fieldsOf(resource, declared).map(
+export const unhonouredNotes = (resource: Resource, targets: Targets): string[] =>
+  fieldsOf(resource, targets).map(
     ({ path, result, message, remedy }) =>
       `${result === 'fail' ? 'its precheck will fail: ' : ''}${formatPath(path)}: ${message}; ${remedy}`,
   );
 
-function fieldsOf(resource: Resource, declared: Targets): NotHonoured[] {
-  if (isReplicas(resource)) return below(['spec', 'template'], notHonoured(resource.spec.template));
+function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHonoured[] {
   const { target } = resource.spec;
-  const policy = declared.targets.get(target)?.policy?.resources !== undefined;
-  return below(['spec'], notHonouredByInstances(resource, { hosts: declared.hostTargets.has(target), policy }));
+  if (!isReplicas(resource)) {
+    const policy = targets.get(target)?.policy?.resources !== undefined;
+    return below(['spec'], notHonouredByInstances(resource, { hosts: hostTargets.has(target), policy }));
+  }
+  const docker = targets.get(target)?.docker;
+  return below(
+    ['spec', 'template'],
+    docker === undefined ? notHonoured(resource.spec.template) : notHonouredByDocker(resource.spec.template, docker),
+  );
 }
 
 const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
@@ -28,13 +36,13 @@ const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>
 /** An error is what could not start like this. `read` gives a file that a resource was read from. */
 export async function unhonoured(
   resources: Iterable<Resource>,
-  declared: Targets,
+  targets: Targets,
   read: (path: string) => Promise<string | Uint8Array>,
 ): Promise<Diagnostic[]> {
   const documents = new Map<string, YamlDocument[]>();
   const found: Diagnostic[] = [];
   for (const resource of resources) {
-    const fields = fieldsOf(resource, declared);
+    const fields = fieldsOf(resource, targets);
     if (fields.length === 0) continue;
     const { file } = resource.place;
     const known = documents.get(file) ?? readYaml(await read(file));

@@ -22,7 +22,7 @@ import type {
   TargetDocument,
 } from './parsed.ts';
 import { configMapsOf, imagesOf, instanceImages, scriptFiles } from './references.ts';
-import type { ConfigMap, LocalTarget, ReplicasKind, ResourceId } from './resource.ts';
+import type { ConfigMap, ReplicasKind, ResourceId, Target } from './resource.ts';
 import { toSpec } from './spec.ts';
 import { validate } from './validate.ts';
 import type {
@@ -190,7 +190,7 @@ function digestWritten({ spec }: Value): Context['written'] {
   return { template, spec: digest({ ...spec, template }) };
 }
 
-const OTHER_DRIVERS = ['docker', 'kubernetes'];
+const OTHER_DRIVERS = ['kubernetes'];
 
 /** Fields that other versions know get a better sentence than "unknown". */
 function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
@@ -199,7 +199,7 @@ function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
   return {
     ...diagnostic,
     code: 'unsupported-driver',
-    message: `this version of Sluice carries out local and ssh only, not ${driver}; declare local instead`,
+    message: `this version of Sluice carries out local, docker and ssh only, not ${driver}; declare one of them instead`,
   };
 }
 
@@ -248,8 +248,8 @@ function declareTarget({ value }: Context): NonNullable<TargetDocument['declares
     const ssh = toSshTarget(value.spec as WrittenTarget);
     return { ssh, digest: digest({ ssh }) };
   }
-  const { local, policy } = value.spec as { local: LocalTarget; policy?: { resources?: 'container-instance' } };
-  const declared = { local, ...(policy && { policy }) };
+  const { local, docker, policy } = value.spec as Omit<Target, 'name'>;
+  const declared = { ...(local && { local }), ...(docker && { docker }), ...(policy && { policy }) };
   return { ...declared, digest: digest(declared) };
 }
 

@@ -5,6 +5,7 @@
 import type {
   ConfigMap,
   Diagnostic,
+  DockerTarget,
   InstanceKind,
   InstanceSpec,
   LocalTarget,
@@ -16,7 +17,7 @@ import type {
 } from './resource.ts';
 
 /** Raise it with every change of what `parseFile` and `parseImage` make of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 3;
+export const PARSE_VERSION = 4;
 
 /** Line and column, 1-based. */
 export type Position = [line: number, column: number];
@@ -87,11 +88,12 @@ export interface InstanceDocument extends DocumentBase {
     hostAt: Position;
   };
 }
-/** Exactly one of `local` and `ssh`. */
+/** Exactly one of `local`, `docker` and `ssh`. */
 export interface TargetDocument extends DocumentBase {
   kind: 'Target';
   declares?: {
     local?: LocalTarget;
+    docker?: DockerTarget;
     ssh?: SshTarget;
     policy?: { resources?: 'container-instance' };
     digest: string;

@@ -116,7 +116,8 @@ class Maker {
     const { spec } = this.#declares;
     const target = this.#around.targets.get(spec.target);
     const hosts = this.#hostTargets.get(spec.target);
-    if (target !== undefined) this.#checkCreating(spec.target);
+    if (target?.target.docker !== undefined) this.#refuseDocker(spec);
+    else if (target !== undefined) this.#checkCreating(spec.target);
     else if (hosts !== undefined) this.#checkHosts(hosts);
     else this.#missingTarget();
     const made = spec.kind === 'Fleet' ? this.#fleet(spec, target) : this.#cluster(spec, target);
@@ -139,6 +140,15 @@ class Maker {
       'spec.target',
       'missing-reference',
       `there is no valid Target ${quote(target)}; ${hint}`,
+    );
+  }
+
+  #refuseDocker({ kind, target }: FleetSpec | ClusterSpec): void {
+    this.#fail(
+      this.#declares.targetAt,
+      'spec.target',
+      'unsupported-kind',
+      `Target ${quote(target)} is a Docker engine, on which this version of Sluice runs no ${kind}; name one of local or of hosts`,
     );
   }
 

@@ -91,12 +91,20 @@ export interface Container {
   envFrom: EnvFrom[];
   ports: ContainerPort[];
   resources: { requests?: ResourceAmounts; limits?: ResourceAmounts };
+  securityContext?: SecurityContext;
   livenessProbe?: Probe;
   readinessProbe?: Probe;
   startupProbe?: Probe;
   lifecycle?: { postStart?: LifecycleHandler; preStop?: LifecycleHandler };
   volumeMounts: VolumeMount[];
   logs: LogFile[];
+}
+
+export interface SecurityContext {
+  runAsUser?: number;
+  runAsGroup?: number;
+  readOnlyRootFilesystem: boolean;
+  capabilities?: { add: string[] };
 }
 
 interface ContainerPort {
@@ -225,9 +233,26 @@ export interface LocalTarget {
   dataDir?: string;
 }
 
+/** A Docker Engine. */
+export interface DockerTarget {
+  /** As `DOCKER_HOST` says it: `unix://`, `tcp://` or `ssh://`. */
+  host: string;
+  /** Files of the operator's machine, absolute or below `~/`. */
+  tls?: { ca: string; cert: string; key: string };
+  ssh?: { identityFile?: string; knownHostsFile: string };
+  /** Where containers publish their ports; absent: they publish none, and are reached at their own addresses. */
+  address?: string;
+  network: string;
+  /** Absent: made of the repository's address. */
+  project?: string;
+  registries: { registry: string; secret: string }[];
+}
+
+/** Exactly one of `local` and `docker`: a target that creates what runs on it. */
 export interface Target {
   name: string;
-  local: LocalTarget;
+  local?: LocalTarget;
+  docker?: DockerTarget;
   policy?: { resources?: 'container-instance' };
 }
 

@@ -14,8 +14,8 @@ export function validTargets(targets: Documents['targets']): Map<string, KnownTa
   for (const name of [...targets.keys()].sort()) {
     const entry = single(targets.get(name));
     if (typeof entry !== 'object' || entry.document.declares === undefined) continue;
-    const { digest, local, policy } = entry.document.declares;
-    if (local !== undefined) known.set(name, { target: { name, local, ...(policy && { policy }) }, digest });
+    const { digest, ssh, ...declared } = entry.document.declares;
+    if (ssh === undefined) known.set(name, { target: { name, ...declared }, digest });
   }
   if (!targets.has('local')) {
     const declared = { local: { images: DEFAULT_IMAGES } };
@@ -34,8 +34,8 @@ export function validHostTargets(targets: Documents['targets']): Map<string, Hos
   return known;
 }
 
-/** The folder of the config repository that holds a target's images; undefined where they lie on the machine. */
+/** The folder of the config repository that holds a target's images; undefined where they lie on the machine or in a registry. */
 export function imageFolder(target: Target | undefined): string | undefined {
-  const folder = target?.local.images;
+  const folder = target?.local?.images;
   return folder === undefined || folder.startsWith('/') ? undefined : plainPath(folder);
 }

@@ -107,6 +107,13 @@ export interface WrittenResource extends WrittenCommon {
 }
 export interface WrittenTarget {
   local?: { images?: string; dataDir?: string };
+  docker?: {
+    host?: string;
+    tls?: { ca?: string; cert?: string; key?: string };
+    ssh?: { identityFile?: string; knownHostsFile?: string };
+    address?: string;
+    registries?: List<{ registry?: string; secret?: string }>;
+  };
   ssh?: {
     user?: string;
     port?: number;

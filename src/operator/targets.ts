@@ -1,10 +1,11 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
-import type { HostTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import type { DockerTarget, HostTarget, LocalTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import { openDockerTarget, withProject } from '../target/docker/target.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
-import type { ImageSource, SecretSource, UnitDriver } from '../target/ports.ts';
+import { type ImageSource, type SecretSource, StaleEpoch, type UnitDriver } from '../target/ports.ts';
 import type { Log } from './options.ts';
 
 export interface TargetsOptions {
@@ -28,6 +29,10 @@ export interface Targets {
   close(): Promise<void>;
 }
 
+const LOOK_MS = 10_000;
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 30_000;
+
 /** What drives one target: replicas of templates, and instances; one driver each, where it has both. */
 interface Drivers {
   replicas?: UnitDriver;
@@ -43,12 +48,29 @@ export function createTargets(options: TargetsOptions): Targets {
   const drivers = new Map<string, Drivers>();
   const homes = new Map<ResourceId, UnitDriver>();
   const definitions = new Map<string, string>();
+  const retries = new Map<string, NodeJS.Timeout>();
+  /** Resources whose target was not open when somebody asked for its driver. */
+  const waiting = new Set<ResourceId>();
+  let closed = false;
+  /** One is opened at a time. */
+  let last: Promise<void> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const turn = last.then(work);
+    last = turn.catch(() => {});
+    return turn;
+  };
 
   const folderOf = (name: string) => join(options.dataDir, 'targets', name);
   const logOf = (name: string) => (message: string, details: Record<string, unknown>) =>
     options.log('warn', message, { target: name, ...details });
 
-  async function openLocal({ name, local: { images, dataDir } }: Target): Promise<Drivers> {
+  async function openDocker(name: string, docker: DockerTarget): Promise<Drivers> {
+    const { router, secrets, epoch } = options;
+    const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
+    return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
+  }
+
+  async function openLocal(name: string, { images, dataDir }: LocalTarget): Promise<Drivers> {
     const common = {
       name,
       dataDir: dataDir ?? folderOf(name),
@@ -76,8 +98,10 @@ export function createTargets(options: TargetsOptions): Targets {
     return { instances: await openSshTarget({ name, ssh, epoch, dataDir: folderOf(name), log: logOf(name) }) };
   }
 
-  async function open(name: string, opened: () => Promise<Drivers>): Promise<void> {
-    if (drivers.has(name)) return;
+  /** One that cannot be opened now is tried again, since what it needs may only be on its way: an engine that is started after the operator. */
+  async function open(name: string, opened: () => Promise<Drivers>, wait = FIRST_WAIT_MS): Promise<void> {
+    clearTimeout(retries.get(name));
+    if (drivers.has(name) || closed) return;
     try {
       const those = await opened();
       drivers.set(name, those);
@@ -85,8 +109,13 @@ export function createTargets(options: TargetsOptions): Targets {
         driver.subscribe(options.changed);
         for (const id of await driver.resources()) homes.set(id, driver);
       }
+      for (const id of waiting) options.changed(id);
+      waiting.clear();
     } catch (error) {
       options.log('error', `target ${name} cannot be opened: ${messageOf(error)}`);
+      if (error instanceof StaleEpoch) return;
+      const again = () => inTurn(() => open(name, opened, Math.min(wait * 2, LONGEST_WAIT_MS)));
+      retries.set(name, setTimeout(again, wait).unref());
     }
   }
 
@@ -103,19 +132,47 @@ export function createTargets(options: TargetsOptions): Targets {
     await Promise.all(before.map((driver) => driver.close()));
   }
 
+  /** The driver of another target than the one on which the resource still is: two of them would take each other's traffic. */
+  function newcomer(id: ResourceId, home: UnitDriver, driver: UnitDriver): UnitDriver {
+    return {
+      ...driver,
+      async declare(resource, spec) {
+        const live = (await home.observe([id], AbortSignal.timeout(LOOK_MS))).get(id);
+        const left = (live?.units.length ?? 0) + (live?.instances ?? []).filter(({ created }) => created).length;
+        if (left > 0)
+          throw new Error(
+            `${left} of it still run on the target that it had before, and it cannot be moved while they do; declare it there again, or delete it first`,
+          );
+        homes.set(id, driver);
+        await driver.declare(resource, spec);
+      },
+    };
+  }
+
   return {
-    async declare(targets, hostTargets) {
-      for (const target of targets.values()) await open(target.name, () => openLocal(target));
-      for (const target of hostTargets.values()) await reopen(target);
-    },
+    declare: (targets, hostTargets) =>
+      inTurn(async () => {
+        for (const { name, local, docker } of targets.values()) {
+          if (docker !== undefined) await open(name, () => openDocker(name, docker));
+          else if (local !== undefined) await open(name, () => openLocal(name, local));
+        }
+        for (const target of hostTargets.values()) await reopen(target);
+      }),
     driverOf(id, resource) {
       if (resource === undefined) return homes.get(id);
       const driver = driverFor(id, drivers.get(resource.spec.target) ?? {});
-      if (driver !== undefined) homes.set(id, driver);
+      if (driver === undefined) waiting.add(id);
+      const home = homes.get(id) ?? driver;
+      if (driver === undefined || home === undefined) return driver;
+      if (home !== driver) return newcomer(id, home, driver);
+      homes.set(id, driver);
       return driver;
     },
     found: () => [...homes.keys()],
     async close() {
+      closed = true;
+      for (const timer of retries.values()) clearTimeout(timer);
+      await last;
       await Promise.all([...drivers.values()].flatMap(driversOf).map((driver) => driver.close()));
     },
   };

@@ -501,17 +501,33 @@ const cases: Case[] = [
   },
   {
     what: 'a target of another driver',
-    yaml: target('{docker: {host: build}}'),
+    yaml: target('{kubernetes: {context: build}}'),
     says: [
-      'a.yaml:4:1 spec: expected exactly one of local, ssh, found none [exactly-one]',
-      'a.yaml:4:8 spec.docker: this version of Sluice carries out local and ssh only, not docker; declare local instead [unsupported-driver]',
+      'a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found none [exactly-one]',
+      'a.yaml:4:8 spec.kubernetes: this version of Sluice carries out local, docker and ssh only, not kubernetes; declare one of them instead [unsupported-driver]',
+    ],
+  },
+  {
+    what: 'an engine on another machine that is reached nowhere, with the proofs of another way',
+    yaml: target('{docker: {host: "tcp://10.0.0.5:2375", ssh: {identityFile: /key}}}'),
+    says: [
+      "a.yaml:4:8 spec.docker: address is missing; with tcp:// containers are reached at ports that the engine's machine publishes, so give its IP address [missing-field]",
+      'a.yaml:4:46 spec.docker.ssh: ssh goes with ssh://, and host is tcp://; remove one [bad-value]',
+    ],
+  },
+  {
+    what: 'an engine that is named in no known way, and one registry twice',
+    yaml: target('{docker: {host: build, registries: [{registry: r.io, secret: a}, {registry: r.io, secret: b}]}}'),
+    says: [
+      'a.yaml:4:23 spec.docker.host: expected unix:///path/of/docker.sock, tcp://host:port or ssh://user@host, found "build" [bad-value]',
+      'a.yaml:4:83 spec.docker.registries[1].registry: "r.io" is there already, at index 0; each needs a registry of its own [duplicate]',
     ],
   },
   {
     what: 'a target without a driver',
     yaml: target('{policy: {resources: container-instances}}'),
     says: [
-      'a.yaml:4:1 spec: expected exactly one of local, ssh, found none [exactly-one]',
+      'a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found none [exactly-one]',
       'a.yaml:4:28 spec.policy.resources: expected container-instance, found "container-instances"; did you mean "container-instance"? [bad-value]',
     ],
   },

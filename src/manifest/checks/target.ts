@@ -1,8 +1,10 @@
 import type { WrittenTarget } from '../written.ts';
 import { badPath } from './paths.ts';
 import type { Report } from './report.ts';
+import { unique } from './unique.ts';
 
-export function checkTarget({ local }: WrittenTarget, report: Report): void {
+export function checkTarget({ local, docker }: WrittenTarget, report: Report): void {
+  if (docker !== undefined) checkDocker(docker, report);
   const { images, dataDir } = local ?? {};
   const wrong = images === undefined ? undefined : (badPath(images) ?? badFolder(images));
   if (wrong !== undefined) report(['spec', 'local', 'images'], 'bad-path', wrong);
@@ -10,8 +12,38 @@ export function checkTarget({ local }: WrittenTarget, report: Report): void {
   if (badDataDir !== undefined) report(['spec', 'local', 'dataDir'], 'bad-path', badDataDir);
 }
 
+type Docker = NonNullable<WrittenTarget['docker']>;
+
 /** A folder of the repository is taken out of what is searched for manifests: it cannot be the repository itself. */
 const badFolder = (path: string) =>
   path.split('/').slice(1).includes('') || path.split('/').includes('.')
     ? 'must be a folder such as images, without "." and without "/" at the end'
     : undefined;
+
+function checkDocker({ host = 'unix:', address, tls, ssh, registries }: Docker, report: Report): void {
+  const path = ['spec', 'docker'];
+  unique(registries ?? [], 'registry', [...path, 'registries'], report);
+  const scheme = /^(unix|tcp|ssh):/.exec(host)?.[1];
+  if (scheme === undefined) return;
+  if (scheme !== 'unix' && address === undefined)
+    report(
+      path,
+      'missing-field',
+      `address is missing; with ${scheme}:// containers are reached at ports that the engine's machine publishes, so give its IP address`,
+      'key',
+    );
+  for (const [field, goesWith] of Object.entries({ tls: 'tcp', ssh: 'ssh' }))
+    if ({ tls, ssh }[field] !== undefined && scheme !== goesWith)
+      report(
+        [...path, field],
+        'bad-value',
+        `${field} goes with ${goesWith}://, and host is ${scheme}://; remove one`,
+        'key',
+      );
+  const files = { tls: { ...tls }, ssh: { ...ssh } };
+  for (const [group, fields] of Object.entries(files))
+    for (const [field, file] of Object.entries(fields)) {
+      const wrong = typeof file === 'string' ? badPath(file) : undefined;
+      if (wrong !== undefined) report([...path, group, field], 'bad-path', wrong);
+    }
+}

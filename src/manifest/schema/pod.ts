@@ -194,6 +194,24 @@ const container = fields(
       },
       { default: {} },
     ),
+    securityContext: fields(
+      'Who it runs as and what it may do. On the target `docker` it has no capability that is not added here, and cannot gain any.',
+      {
+        runAsUser: whole("The number of the user. Default: the image's.", 0, 2 ** 31 - 1),
+        runAsGroup: whole("The number of the group. Default: the image's.", 0, 2 ** 31 - 1),
+        readOnlyRootFilesystem: flag('`true`: it can write to its volumes only.', false),
+        capabilities: fields('What it may do beyond any other process.', {
+          add: list(
+            'Capabilities that it is given, such as `NET_BIND_SERVICE`.',
+            text('One capability.', {
+              pattern: '^[A-Z][A-Z_]{1,40}$',
+              patternErrorMessage: 'the name of a capability without CAP_, such as NET_BIND_SERVICE',
+            }),
+            { default: [] },
+          ),
+        }),
+      },
+    ),
     livenessProbe: probe('Whether it still works: when it fails, the replica is started again.', ONCE),
     readinessProbe: probe(
       'Whether it can serve: only then it gets traffic, and only then a rollout goes on.',

@@ -1,5 +1,6 @@
 import { choice, fields, oneOfNames, text } from './build.ts';
 import { document } from './common.ts';
+import { docker } from './docker.ts';
 import { ssh } from './ssh.ts';
 
 const local = fields('Processes on the machine of the operator.', {
@@ -29,6 +30,19 @@ const onLocal = {
   metadata: { name: 'local' },
   spec: { local: { images: 'images' }, policy: { resources: 'container-instance' } },
 };
+const onDocker = {
+  apiVersion: 'sluice/v1',
+  kind: 'Target',
+  metadata: { name: 'containers' },
+  spec: {
+    docker: {
+      host: 'tcp://10.0.0.5:2376',
+      tls: { ca: '~/.docker/ca.pem', cert: '~/.docker/cert.pem', key: '~/.docker/key.pem' },
+      address: '10.0.0.5',
+      registries: [{ registry: 'registry.example.org', secret: 'registry' }],
+    },
+  },
+};
 const onHosts = {
   apiVersion: 'sluice/v1',
   kind: 'Target',
@@ -49,9 +63,9 @@ export const target = document(
   'Target',
   'A place where resources run.',
   fields(
-    'Its driver, exactly one of `local` and `ssh`, and what it admits.',
-    { local, ssh, policy },
-    oneOfNames(['local', 'ssh']),
+    'Its driver, exactly one of `local`, `docker` and `ssh`, and what it admits.',
+    { local, docker, ssh, policy },
+    oneOfNames(['local', 'docker', 'ssh']),
   ),
-  [onLocal, onHosts],
+  [onLocal, onDocker, onHosts],
 );

@@ -1,14 +1,15 @@
-/** What an earlier operator left: found again beyond doubt, or reported dead. */
-import type { Runnable } from '../../manifest/resource.ts';
+import { damagedUnit, halfBegun, recheckReady } from '../replicas/adopt.ts';
+import { endUnit } from '../replicas/end.ts';
+import { createUnit } from '../replicas/unit.ts';
+import { watchUnit } from '../replicas/watch.ts';
 import { openGroups } from './cgroup.ts';
 import { describeFound } from './describe.ts';
-import { endUnit, obituary } from './end.ts';
 import { unitFolder } from './folders.ts';
-import { mainPort } from './ports.ts';
 import { findLeaders, isRunning } from './processes.ts';
 import type { FoundUnit, UnitRecord } from './record.ts';
-import { belongingOf, createUnit, type Host, type Unit } from './unit.ts';
-import { holderOf, keepLogs, watchUnit } from './watch.ts';
+import { obituary } from './runtime.ts';
+import { keepLogs } from './start.ts';
+import { belongingOf, type Host, type Running, type Unit } from './unit.ts';
 
 /**
  * Never throws for the sake of one unit, and waits for the end of none. A unit that is to be stopped comes back as `stopping`: the caller
@@ -17,12 +18,13 @@ import { holderOf, keepLogs, watchUnit } from './watch.ts';
 export async function adoptUnit(host: Host, found: FoundUnit, boot: string): Promise<Unit> {
   const folder = unitFolder(host.dataDir, found.resource, found.unit);
   if (found.record === undefined || found.runnable === undefined) {
-    const unit = damaged(found, folder, boot);
+    // The processes that may run carry its folder in their environment.
+    const unit = damagedUnit<Running>(found, folder, boot);
     void endUnit(host, unit, { message: `its record ${folder}/unit.json cannot be read`, crashed: true });
     return unit;
   }
   const { record } = found;
-  const unit = createUnit(record, found.runnable, folder);
+  const unit = createUnit<Running>(record, found.runnable, folder);
   const rebooted = record.boot !== boot;
   for (const { ports } of record.containers) for (const port of Object.values(ports)) host.ports.add(port);
   if (rebooted) forgetProcesses(record, boot);
@@ -74,40 +76,5 @@ function whyDead(unit: Unit): string | undefined {
     const running = described.find(({ record }) => record === ended);
     return running === undefined ? how : obituary(unit, running, how);
   }
-  const half = containers.find((container) => container.postStart === 'begun');
-  if (half !== undefined) return `the operator was stopped while postStart of container ${half.name} ran`;
-  const hook = runnable.template.spec.containers.find(({ lifecycle }) => lifecycle?.postStart !== undefined);
-  const done = containers.find(({ name }) => name === hook?.name)?.postStart === 'done';
-  return hook === undefined || done
-    ? undefined
-    : `the operator was stopped before postStart of container ${hook.name} ran`;
-}
-
-/**
- * What was ready stays ready when its sockets are still its own, so that no traffic is lost to a restart of the operator;
- * the probes go on from there.
- */
-async function recheckReady(host: Host, unit: Unit): Promise<void> {
-  const wasReady = unit.record.ready;
-  for (const running of unit.containers) {
-    const port = mainPort(running.container, running.record.ports);
-    running.listening = port !== undefined && (await holderOf(host, unit, running, port)) === 'own';
-    running.started ||= wasReady;
-    running.passing = wasReady && (running.listening || running.container.ports.length === 0);
-  }
-  host.note(unit);
-}
-
-/** Nothing is known of it but its folder, which the processes that may run carry in their environment. */
-function damaged({ resource, unit: id }: FoundUnit, folder: string, boot: string): Unit {
-  const record: UnitRecord = {
-    ...{ resource, unit: id, attempt: '', revision: '', version: '', restarts: 0, boot },
-    ...{ phase: 'starting', containers: [], ready: false, startedAt: Date.now() },
-  };
-  const template = {
-    metadata: { labels: {} },
-    spec: { containers: [], volumes: [], terminationGracePeriodSeconds: 0 },
-  };
-  const runnable: Runnable = { resource, revision: '', template, configMaps: {}, images: {} };
-  return createUnit(record, runnable, folder);
+  return halfBegun(unit);
 }

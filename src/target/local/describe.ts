@@ -99,7 +99,7 @@ function variablesFor(
 
 export async function readSecrets(
   { secrets }: Pick<Host, 'secrets'>,
-  { runnable }: Unit,
+  { runnable }: Pick<Unit, 'runnable'>,
 ): Promise<Surroundings['secrets']> {
   const names = secretNames(runnable.template.spec);
   return new Map(await Promise.all([...names].map(async (name) => [name, await secrets.read(name)] as const)));

@@ -23,27 +23,39 @@ export interface Beside {
   redact: (text: string) => string;
 }
 
+/** A container that is asked. */
+export interface Asked {
+  container: Container;
+  ports: Record<string, number>;
+  /** Where these ports are. */
+  address: string;
+  run(command: string[], timeoutMs: number): Promise<Answer>;
+}
+
 /** Never throws: what cannot be asked has not passed. */
 export async function ask(
   handler: ProbeHandler | LifecycleHandler,
-  beside: Beside,
+  { container, ports, address, run }: Asked,
   timeoutMs: number,
 ): Promise<Answer> {
   try {
-    if ('exec' in handler) return await askCommand(handler.exec.command, beside, timeoutMs);
+    if ('exec' in handler) return await run(handler.exec.command, timeoutMs);
     const { port } = 'httpGet' in handler ? handler.httpGet : handler.tcpSocket;
-    const found = resolvePort(beside.container, beside.ports, port);
-    if ('tcpSocket' in handler) return await askPort(found, timeoutMs);
+    const found = resolvePort(container, ports, port);
+    if ('tcpSocket' in handler) return await askPort(found, timeoutMs, address);
     const headers = handler.httpGet.httpHeaders?.map(({ name, value }) => [name, value] as const) ?? [];
-    return await askHttp(localUrl(found, handler.httpGet.path), timeoutMs, headers);
+    return await askHttp(httpUrl(address, found, handler.httpGet.path), timeoutMs, headers);
   } catch (error) {
     return { pass: false, message: (error as Error).message };
   }
 }
 
 /** Put together as text: resolved against a base, a path like `//host/` would name another machine. */
-export const localUrl = (port: number, path: string) =>
-  new URL(`http://127.0.0.1:${port}${path.startsWith('/') ? '' : '/'}${path}`);
+export const httpUrl = (address: string, port: number, path: string) =>
+  new URL(
+    `http://${address.includes(':') ? `[${address}]` : address}:${port}${path.startsWith('/') ? '' : '/'}${path}`,
+  );
+export const localUrl = (port: number, path: string) => httpUrl('127.0.0.1', port, path);
 
 /** Answers of 200 to 399 pass; a redirect is not followed. */
 export function askHttp(url: URL, timeoutMs: number, headers: (readonly [string, string])[] = []): Promise<Answer> {
@@ -72,9 +84,9 @@ export function askHttp(url: URL, timeoutMs: number, headers: (readonly [string,
 }
 
 /** Passes when a connection is accepted. */
-export function askPort(port: number, timeoutMs: number): Promise<Answer> {
+export function askPort(port: number, timeoutMs: number, host = '127.0.0.1'): Promise<Answer> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const socket = connect({ port, host });
     const done = (pass: boolean, message: string) => {
       clearTimeout(timer);
       socket.destroy();

@@ -23,6 +23,7 @@ export function notHonoured({ metadata, spec }: PodTemplate): NotHonoured[] {
         ...logs(container, path),
         ...variables(container, path, template),
         ...ports(container, path),
+        ...security(container, path),
       ];
     }),
     ...spec.volumes.flatMap((volume, index) => sizes(volume, ['spec', 'volumes', index])),
@@ -85,6 +86,18 @@ function variables({ env }: Container, path: PathSegment[], template: PodTemplat
       },
     ];
   });
+}
+
+function security({ securityContext }: Container, path: PathSegment[]): NotHonoured[] {
+  if (securityContext === undefined) return [];
+  return [
+    {
+      path: [...path, 'securityContext'],
+      result: 'warn',
+      message: 'a process of a local target is that of the operator, or of --run-as, in every respect',
+      remedy: 'use --run-as, or a target with containers',
+    },
+  ];
 }
 
 /** A probe's port that is not declared is asked as it is: it is the machine's, not the unit's. */

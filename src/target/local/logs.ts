@@ -22,7 +22,7 @@ import { hostFolder, instancesFolder, memberFolder } from './instances/folders.t
 import { logFile } from './volumes.ts';
 
 const STDOUT = 'stdout';
-const STDOUT_SIZE = 10 * 2 ** 20;
+export const STDOUT_SIZE = 10 * 2 ** 20;
 
 export interface Capped {
   path: string;
@@ -39,8 +39,8 @@ export function logFilesOf(unit: string, container: Container): Capped[] {
   return [{ path: outputFile(unit, container.name), maxSize: STDOUT_SIZE }, ...declared];
 }
 
-const outputFile = (unit: string, container: string) => join(logsFolder(unit, container), STDOUT);
-const rule = (attempt: string, at: string) => `--- ${at} attempt ${attempt} ---\n`;
+export const outputFile = (unit: string, container: string) => join(logsFolder(unit, container), STDOUT);
+export const rule = (attempt: string, at: string) => `--- ${at} attempt ${attempt} ---\n`;
 
 /** Opens a container's output for appending, after a line that says which attempt begins; the caller closes it. */
 export function openOutput(unit: string, container: string, attempt: string, at: Date): number {
@@ -54,8 +54,12 @@ export function openOutput(unit: string, container: string, attempt: string, at:
 export function lastWords(unit: string, container: string, attempt: string): string {
   const text = tail(outputFile(unit, container), 8192);
   const begin = text.lastIndexOf(` attempt ${attempt} ---\n`);
-  const own = begin < 0 ? text : text.slice(text.indexOf('\n', begin) + 1);
-  const lines = own.split('\n').filter((line) => /\w/.test(line) && !/^\s+at |^Node\.js v/.test(line));
+  return wordsOf(begin < 0 ? text : text.slice(text.indexOf('\n', begin) + 1));
+}
+
+/** Of what was written at the end of a life. */
+export function wordsOf(text: string): string {
+  const lines = text.split('\n').filter((line) => /\w/.test(line) && !/^\s+at |^Node\.js v/.test(line));
   const error = lines.findLast((line) => /\b(\w*error|\w*exception|fatal|panic)\b\S*:/i.test(line));
   return plain(error === undefined ? lines.slice(-2).join(' / ') : error)
     .trim()

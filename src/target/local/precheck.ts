@@ -22,7 +22,7 @@ export interface Asked {
   spec: ReplicasSpec;
   runnable: Runnable;
 }
-type Precheck<A> = (asked: A) => Promise<PrecheckResult[]> | PrecheckResult[];
+export type Precheck<A> = (asked: A) => Promise<PrecheckResult[]> | PrecheckResult[];
 
 const MIB = 2 ** 20;
 const LEAST_SPACE = 100 * MIB;
@@ -90,7 +90,13 @@ export const isThere = (program: string): boolean =>
 
 const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
-async function secrets({ host, runnable }: Asked): Promise<PrecheckResult[]> {
+export async function secrets({
+  host,
+  runnable,
+}: {
+  host: Pick<Host, 'secrets'>;
+  runnable: Runnable;
+}): Promise<PrecheckResult[]> {
   const wanted = keysWanted(runnable.template.spec);
   const wrong: PrecheckResult[] = [];
   for (const name of secretNames(runnable.template.spec)) {
@@ -169,7 +175,7 @@ export async function space({ host: { dataDir } }: { host: Pick<Host, 'dataDir'>
   return [pass(name, `${mib(free)} are left`)];
 }
 
-const mib = (bytes: number) => `${Math.floor(bytes / MIB)} MiB`;
+export const mib = (bytes: number) => `${Math.floor(bytes / MIB)} MiB`;
 
 /** Without `requests`, `limits` count as what is needed, as in Kubernetes; but a limit alone stops nothing. */
 function capacity({ spec }: Asked): PrecheckResult[] {

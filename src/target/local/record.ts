@@ -22,9 +22,13 @@ export interface ContainerRecord {
   name: string;
   /** The loopback port that stands for each declared `containerPort`; `0` is the port of a first container that declares none. */
   ports: Record<string, number>;
+  /** Where these ports are; absent: on this machine's loopback interface. */
+  address?: string;
   /** The control groups that are made for its process, and hold all that descends from it. */
   groups: string[];
   process?: ProcessMark;
+  /** The engine's own id of it, where an engine runs it. */
+  id?: string;
   /** `begun` is written before the hook runs and never runs again. */
   postStart?: 'begun' | 'done';
 }

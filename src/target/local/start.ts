@@ -3,37 +3,39 @@ import { once } from 'node:events';
 import { accessSync, closeSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch } from '../../process.ts';
+import { containerEnded } from '../replicas/end.ts';
+import { isOver } from '../replicas/unit.ts';
 import { groupFolders, makeGroups } from './cgroup.ts';
 import { describe, readSecrets } from './describe.ts';
-import { endUnit, processEnded } from './end.ts';
-import { ask } from './handler.ts';
-import { openOutput } from './logs.ts';
+import { keepWithin, logFilesOf, openOutput } from './logs.ts';
 import { freePort, keptPort, portAgain, wantedPorts } from './ports.ts';
 import { markOf } from './processes.ts';
 import { groupName, type Host, type Running, type Unit } from './unit.ts';
 import { identityOf } from './user.ts';
 import { mountsOf, prepareVolumes, prepareWorkFolder, volumeFolders } from './volumes.ts';
-import { keepLogs, watchUnit } from './watch.ts';
 
-/** Resolves when the processes are started, or the unit has died of it. Its record is on the disk already, as `starting`. */
-export async function startUnit(host: Host, unit: Unit): Promise<void> {
-  try {
-    await prepare(host, unit);
-    keepLogs(host, unit);
-    for (const [index, running] of unit.containers.entries()) {
-      if (isOver(unit)) return;
-      await spawnContainer(host, unit, running, index);
-    }
-    await postStart(host, unit);
-    if (!isOver(unit)) watchUnit(host, unit);
-  } catch (error) {
-    if (unit.watching.signal.aborted) return;
-    await endUnit(host, unit, { message: (error as Error).message, crashed: true });
+/** Folders, ports and environments first, then the processes, one after the other. */
+export async function startProcesses(host: Host, unit: Unit): Promise<void> {
+  await prepare(host, unit);
+  keepLogs(host, unit);
+  for (const [index, running] of unit.containers.entries()) {
+    if (isOver(unit)) return;
+    await spawnContainer(host, unit, running, index);
   }
 }
 
-/** It is to be stopped, has died meanwhile, or belongs to another operator now. */
-const isOver = (unit: Unit) => unit.record.phase !== 'starting' || unit.watching.signal.aborted;
+/** From before its first process starts until its last one has ended (`unit.letLogs`), or this operator lets go of it. */
+export function keepLogs(host: Host, unit: Unit): void {
+  const files = unit.containers.flatMap(({ container }) => logFilesOf(unit.folder, container));
+  const end = keepWithin(files, (error) => {
+    host.log('log cannot be cut back', { unit: unit.record.unit, message: error.message });
+  });
+  unit.letLogs = () => {
+    end();
+    host.closing.removeEventListener('abort', end);
+  };
+  host.closing.addEventListener('abort', end, { once: true });
+}
 
 /** Folders, ports and environments; what was prepared is in the record before anything is spawned. */
 async function prepare(host: Host, unit: Unit): Promise<void> {
@@ -90,7 +92,7 @@ async function spawnContainer(host: Host, unit: Unit, running: Running, index: n
     const mark = markOf(child.pid);
     running.spawned = true;
     child.once('exit', (code, signal) => {
-      processEnded(host, unit, running, code === null ? `ended by signal ${signal}` : `exited with code ${code}`);
+      containerEnded(host, unit, running, code === null ? `ended by signal ${signal}` : `exited with code ${code}`);
     });
     groups.hold(child.pid);
     if (mark !== undefined) running.record.process = mark;
@@ -131,29 +133,4 @@ export function findProgram(name: string, path: string): string | undefined {
 
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-const HOOK_MS = 600_000;
-
-/** A hook that fails ends the unit. */
-async function postStart(host: Host, unit: Unit): Promise<void> {
-  await Promise.all(
-    unit.containers.map(async ({ container, record, beside }) => {
-      const hook = container.lifecycle?.postStart;
-      if (hook === undefined || isOver(unit)) return;
-      record.postStart = 'begun';
-      host.save(unit);
-      const { pass, message } = await orAborted(unit.watching.signal, ask(hook, beside, HOOK_MS));
-      if (!pass) throw new Error(`container ${container.name}: postStart failed: ${message}`);
-      record.postStart = 'done';
-      host.save(unit);
-    }),
-  );
-}
-
-function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  return Promise.race([work, aborted]);
 }

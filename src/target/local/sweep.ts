@@ -1,7 +1,7 @@
 /** What an earlier operator left that belongs to no unit: it was killed just then, or the records were taken from under it. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { forgetUnit } from '../replicas/end.ts';
 import { openGroups } from './cgroup.ts';
-import { forgetUnit } from './end.ts';
 import { unitFolder, unitsFolder } from './folders.ts';
 import { findAttempts, isRunning, membersOf, sendSignal } from './processes.ts';
 import { readResources, readUnitNames } from './record.ts';

@@ -130,6 +130,11 @@ export function commandLine(container: Container, imageCommand: string[], variab
       `container ${container.name} has no command; give it \`command\`, or give image ${container.image} one in its image.yaml`,
     );
   }
+  return expandWords(container, words, variables);
+}
+
+/** Throws where a secret would become an argument. */
+export function expandWords(container: Container, words: string[], variables: Variables): string[] {
   return words.map((word) => {
     const { value, secret } = expand(word, variables);
     if (!secret) return value;

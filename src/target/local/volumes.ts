@@ -37,8 +37,8 @@ export async function prepareVolumes(place: VolumePlace, runnable: Runnable): Pr
     const secret = 'secret' in volume;
     await mkdir(folder, { recursive: true, mode: secret ? 0o700 : 0o755 });
     await giveTo(place.user, folder);
-    if ('configMap' in volume) await writeConfigMap(place, volume, runnable, folder);
-    if (secret) await writeSecret(place, volume, folder);
+    const files = keyFiles(volume, runnable, place.secrets);
+    await writeKeys(files, { folder, mode: secret ? 0o600 : 0o644, user: place.user });
   }
 }
 
@@ -48,55 +48,51 @@ function volumeFolder({ dataDir, resource, unit, folder }: Omit<VolumePlace, 'se
   return join(attemptVolumes(folder), volume.name);
 }
 
-async function writeConfigMap(
-  place: VolumePlace,
-  volume: Extract<Volume, { configMap: object }>,
-  { configMaps }: Runnable,
-  folder: string,
-): Promise<void> {
-  const { name, items, optional = false } = volume.configMap;
-  const found = configMaps[name];
-  if (found === undefined && !optional) throw new Error(`volume ${volume.name}: ConfigMap ${name} does not exist`);
-  const binary = Object.entries(found?.binaryData ?? {}).map(([key, text]) => [key, Buffer.from(text, 'base64')]);
-  const content = { ...found?.data, ...Object.fromEntries(binary) } as Record<string, string | Buffer>;
-  await writeKeys(place, { folder, content, items, optional, what: `ConfigMap ${name}`, mode: 0o644 });
+/** One file of a volume, by its path in the volume. */
+export interface KeyFile {
+  segments: string[];
+  content: string | Buffer;
 }
 
-async function writeSecret(
-  place: VolumePlace,
-  volume: Extract<Volume, { secret: object }>,
-  folder: string,
-): Promise<void> {
+/** What a ConfigMap or a Secret puts into a volume; nothing for other volumes. Throws where something is not there. */
+export function keyFiles(volume: Volume, { configMaps }: Runnable, secrets: VolumePlace['secrets']): KeyFile[] {
+  if ('configMap' in volume) {
+    const { name, items, optional = false } = volume.configMap;
+    const found = configMaps[name];
+    if (found === undefined && !optional) throw new Error(`volume ${volume.name}: ConfigMap ${name} does not exist`);
+    const binary = Object.entries(found?.binaryData ?? {}).map(([key, text]) => [key, Buffer.from(text, 'base64')]);
+    const content = { ...found?.data, ...Object.fromEntries(binary) } as Keys['content'];
+    return chosen({ content, items, optional, what: `ConfigMap ${name}` });
+  }
+  if (!('secret' in volume)) return [];
   const { secretName, items, optional = false } = volume.secret;
-  const content = place.secrets.get(secretName);
+  const content = secrets.get(secretName);
   if (content === undefined && !optional) throw new Error(`volume ${volume.name}: Secret ${secretName} does not exist`);
-  await writeKeys(place, {
-    folder,
-    content: content ?? {},
-    items,
-    optional,
-    what: `Secret ${secretName}`,
-    mode: 0o600,
-  });
+  return chosen({ content: content ?? {}, items, optional, what: `Secret ${secretName}` });
 }
 
 interface Keys {
-  folder: string;
   content: Record<string, string | Buffer>;
   items: KeyToPath[] | undefined;
   optional: boolean;
   what: string;
-  mode: number;
 }
 
-async function writeKeys({ user }: VolumePlace, { folder, content, items, optional, what, mode }: Keys): Promise<void> {
-  for (const { key, path } of items ?? Object.keys(content).map((name) => ({ key: name, path: name }))) {
+function chosen({ content, items, optional, what }: Keys): KeyFile[] {
+  const wanted = items ?? Object.keys(content).map((name) => ({ key: name, path: name }));
+  return wanted.flatMap(({ key, path }) => {
     const value = content[key];
-    if (value === undefined) {
-      if (optional) continue;
-      throw new Error(`${what} has no key ${key}`);
-    }
-    const segments = below(path);
+    if (value === undefined && !optional) throw new Error(`${what} has no key ${key}`);
+    return value === undefined ? [] : [{ segments: below(path), content: value }];
+  });
+}
+
+/** `mode`: of the files; folders can be entered by whoever may read them. */
+export async function writeKeys(
+  files: KeyFile[],
+  { folder, mode, user }: { folder: string; mode: number; user: User | undefined },
+): Promise<void> {
+  for (const { segments, content } of files) {
     let parent = folder;
     for (const segment of segments.slice(0, -1)) {
       parent = join(parent, segment);
@@ -104,7 +100,7 @@ async function writeKeys({ user }: VolumePlace, { folder, content, items, option
       await giveTo(user, parent);
     }
     const file = join(parent, segments.at(-1) ?? '');
-    await writeFile(file, value, { mode, flag: 'wx' });
+    await writeFile(file, content, { mode, flag: 'wx' });
     await giveTo(user, file);
   }
 }
@@ -223,7 +219,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** `/var//log/` is `['var', 'log']`. Throws where the path climbs out. */
-function below(path: string): string[] {
+export function below(path: string): string[] {
   const segments = normalize(path)
     .split('/')
     .filter((segment) => segment !== '' && segment !== '.');

@@ -43,7 +43,7 @@ setTimeout(() => http.createServer((request, response) => {
 process.on('SIGTERM', () => { console.log('terminated'); process.exit(0); });
 `;
 
-interface FakeRouter extends RouterClient {
+export interface FakeRouter extends RouterClient {
   config: RouterConfig;
   /** Every route that was set for the resource, in order; undefined where it was removed. */
   told: { resource: ResourceId; route: Route | undefined; at: number }[];

@@ -4,7 +4,8 @@ import type { Image, InstanceSpec, ResourceId } from '../../../manifest/resource
 import type { LiveInstance } from '../../../plan/live.ts';
 import type { UnitPlace } from '../../hosts/attempts.ts';
 import { StaleEpoch } from '../../ports.ts';
-import { type Host, servedPort, type Unit } from '../unit.ts';
+import { servedPort } from '../../replicas/unit.ts';
+import type { Host, Unit } from '../unit.ts';
 import type { Units } from '../units.ts';
 import type { Peers } from './peers.ts';
 import type { InstanceRecord } from './record.ts';

@@ -1,6 +1,6 @@
 /** The process of an instance: a unit whose one container is the image. */
 import type { Image, Runnable } from '../../../manifest/resource.ts';
-import { stopUnit } from '../end.ts';
+import { stopUnit } from '../../replicas/end.ts';
 import type { Unit } from '../unit.ts';
 import { INSTANCE_VOLUME } from './folders.ts';
 import { deadlineMs, Failed, type Instance, imageOf, isNode, type Keeper, sameImage, unitOf } from './instance.ts';

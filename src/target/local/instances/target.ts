@@ -12,11 +12,12 @@ import type {
 import { type Live, nothingLive } from '../../../plan/live.ts';
 import type { Action } from '../../../rollout/decision.ts';
 import type { UnitDriver } from '../../ports.ts';
-import { stopUnit } from '../end.ts';
+import { stopUnit } from '../../replicas/end.ts';
+import { routerName, servedPort } from '../../replicas/unit.ts';
 import { freePort } from '../ports.ts';
 import type { Backend } from '../router/config.ts';
 import type { LocalTargetOptions } from '../target.ts';
-import { routerName, servedPort, type Unit } from '../unit.ts';
+import type { Unit } from '../unit.ts';
 import { openUnits, type Units } from '../units.ts';
 import { instancesFolder, memberFolder } from './folders.ts';
 import { type Instance, inOrder, isNode, type Keeper, liveInstance } from './instance.ts';

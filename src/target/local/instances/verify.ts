@@ -1,7 +1,7 @@
 /** Whether an updated instance is well: what the manifest asks of it. */
 import type { Check } from '../../../manifest/resource.ts';
+import { servedPort } from '../../replicas/unit.ts';
 import { type Answer, askCommand, askHttp, localUrl } from '../handler.ts';
-import { servedPort } from '../unit.ts';
 import { homeFolder } from './folders.ts';
 import { type Instance, type Sight, unitOf } from './instance.ts';
 import { environmentOf, scriptVariables } from './scripts.ts';

@@ -5,8 +5,10 @@ import type { TrafficPolicy } from '../../../plan/live.ts';
 export interface Backend {
   /** Opaque to the router; requests under way are counted by it, so that it must be unique across resources. */
   unit: string;
-  /** Where it listens on 127.0.0.1. */
+  /** Where it listens on `host`. */
   port: number;
+  /** An address; absent: 127.0.0.1. */
+  host?: string;
   /** Its share beside the others of its version; absent in all of them: the least busy is taken. */
   weight?: number;
 }

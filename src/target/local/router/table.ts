@@ -107,7 +107,7 @@ export function createTable(): Table {
   };
 }
 
-const keyOf = ({ unit, port }: Backend) => `${port} ${unit}`;
+const keyOf = ({ unit, port, host = '' }: Backend) => `${host} ${port} ${unit}`;
 
 function createEntry(route: Route, before: Entry | undefined, upstreamOf: (backend: Backend) => Upstream): Entry {
   const named = new Set([...Object.keys(route.versions), ...versionsOf(route.policy)]);

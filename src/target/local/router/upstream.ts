@@ -1,5 +1,6 @@
 /** One backend as the router knows it: its connections, and what is under way on it. */
 import { type Dispatcher, Pool } from 'undici';
+import { httpUrl } from '../handler.ts';
 import type { Backend } from './config.ts';
 
 export interface Upstream extends Backend {
@@ -22,14 +23,14 @@ const POOL: Pool.Options = {
   keepAliveTimeout: 4000,
 };
 
-export function createUpstream({ unit, port }: Backend): Upstream {
+export function createUpstream({ unit, port, host }: Backend): Upstream {
   let pool: Pool | undefined;
   return {
     unit,
     port,
     active: 0,
     dispatch(options, handler) {
-      pool ??= new Pool(`http://127.0.0.1:${port}`, POOL);
+      pool ??= new Pool(httpUrl(host ?? '127.0.0.1', port, '/').origin, POOL);
       pool.dispatch(options, handler);
     },
     retire() {

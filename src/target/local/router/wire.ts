@@ -12,7 +12,7 @@ export const SOCKET = 'control.sock';
  * Raised with every change after which a router and an operator of different versions would not understand each other. `health`
  * and `stop` mean the same in all protocols.
  */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 export interface Health {
   protocol: number;

@@ -1,0 +1,96 @@
+/** Requests at a constant rate, over kept connections, from a process of its own; half of them carry a body and may not be sent twice. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Pool } from 'undici';
+
+const TICK_MS = 5;
+const CONNECTIONS = 32;
+const TIMEOUT_MS = 10_000;
+const BODY = 'x'.repeat(2000);
+
+export interface LoadOptions {
+  port: number;
+  hosts: string[];
+  /** Requests a second, over all hosts. */
+  rate: number;
+}
+
+/** What is quiet is measured on both sides of what is busy: the machine may have something else to do on one of them. */
+type Phase = 'before' | 'busy' | 'after';
+export interface Tally {
+  sent: number;
+  times: number[];
+  lost: string[];
+}
+export type Tallies = Record<Phase, Tally>;
+
+/** The child: sends at the rate, whatever the answers take, until it is told to report. */
+async function load({ port, hosts, rate }: LoadOptions): Promise<void> {
+  const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, headersTimeout: TIMEOUT_MS });
+  const none = (): Tally => ({ sent: 0, times: [], lost: [] });
+  const tallies: Tallies = { before: none(), busy: none(), after: none() };
+  let phase: Phase = 'before';
+  let going = true;
+  process.on('message', (message) => {
+    if (message === 'report') going = false;
+    else phase = message as Phase;
+  });
+  process.once('disconnect', () => process.exit());
+  const underWay = new Set<Promise<void>>();
+  const began = performance.now();
+  for (let sent = 0; going; await sleep(TICK_MS)) {
+    const due = Math.floor(((performance.now() - began) * rate) / 1000);
+    for (; sent < due; sent++) {
+      const request = ask(pool, hosts, sent, tallies[phase]).finally(() => underWay.delete(request));
+      underWay.add(request);
+    }
+  }
+  await Promise.all(underWay);
+  await pool.close();
+  process.send?.(tallies, () => process.exit());
+}
+
+async function ask(pool: Pool, hosts: string[], number: number, tally: Tally): Promise<void> {
+  const host = hosts[number % hosts.length] ?? '';
+  const withBody = number % 4 >= 2;
+  const before = performance.now();
+  tally.sent++;
+  try {
+    const answer = await pool.request({
+      path: `/${number}`,
+      method: withBody ? 'POST' : 'GET',
+      headers: { host },
+      ...(withBody && { body: BODY }),
+      bodyTimeout: TIMEOUT_MS,
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200 || !/^[78]$/.test(text))
+      tally.lost.push(`${answer.statusCode} ${text.slice(0, 100)}`);
+  } catch (error) {
+    tally.lost.push((error as Error).message);
+  }
+  tally.times.push(performance.now() - before);
+}
+
+export interface Load {
+  say(phase: Phase): void;
+  report(): Promise<Tallies>;
+  end(): void;
+}
+
+export function startLoad(options: LoadOptions): Load {
+  const child = fork(fileURLToPath(import.meta.url), ['load', JSON.stringify(options)], { execArgv: [] });
+  return {
+    say: (phase) => void child.send(phase),
+    async report() {
+      child.send('report');
+      const [tallies] = await once(child, 'message', { signal: AbortSignal.timeout(60_000) });
+      return tallies as Tallies;
+    },
+    end: () => void child.kill('SIGKILL'),
+  };
+}
+
+if (process.argv[2] === 'load') await load(JSON.parse(process.argv[3] ?? '') as LoadOptions);

@@ -1,0 +1,27 @@
+/** The suite on a Docker Engine of the test's own. */
+import t from 'tap';
+import { startEngine, whyNoEngine } from '../target/docker/engine.ts';
+import { type Harness, SERVERS } from './harness.ts';
+
+export async function dockerHarness(): Promise<Harness> {
+  const missing = whyNoEngine();
+  if (missing !== undefined) throw new Error(missing);
+  const engine = await startEngine();
+  t.teardown(() => engine.end());
+  for (const [name, server] of Object.entries(SERVERS)) await engine.image(name, server);
+
+  const containers = (resource: string) =>
+    engine.docker.listContainers({ filters: { label: [`sluice/resource=${resource}`] } });
+
+  return {
+    driver: 'docker',
+    target: `{docker: {host: "${engine.host}"}}`,
+    files: {},
+    running: async (_, resource) => (await containers(resource)).map(({ Labels }) => Labels['sluice/attempt'] ?? ''),
+    async kill(_, resource, attempt) {
+      for (const { Id, Labels } of await containers(resource))
+        if (Labels['sluice/attempt'] === attempt) await engine.docker.getContainer(Id).kill();
+    },
+    hasTraffic: true,
+  };
+}

@@ -1,0 +1,4 @@
+import { localHarness } from './local.ts';
+import { conform } from './suite.ts';
+
+await conform(localHarness, 0, 2);
