@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isReplicas } from '../manifest/kinds.ts';
 import type { Declared, DockerTarget, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
+import { runnableOf } from '../manifest/runnable.ts';
 import { secretsFrom } from '../operator/secrets.ts';
 import type { Live } from '../plan/live.ts';
 import { nothingSettled, type Plan, type Settled } from '../plan/plan.ts';
@@ -144,7 +145,7 @@ async function withLocal<T>({ resource, declared, data, options }: Asked, ask: (
 }
 
 async function precheckContainers(
-  { resource: { spec, runnable }, options, data }: Asked<ReplicasResource>,
+  { resource, options, data }: Asked<ReplicasResource>,
   name: string,
   docker: DockerTarget,
 ): Promise<PrecheckResult[]> {
@@ -153,14 +154,16 @@ async function precheckContainers(
   const asking = { answers: async () => void (await router.call('health', null)), address: () => router.health };
   try {
     const secrets = secretsFrom(options.secretsDir);
-    return await inspectDocker({ name, docker: withProject(docker, data), secrets, router: asking, spec, runnable });
+    const what = { spec: resource.spec, runnable: runnableOf(resource) };
+    return await inspectDocker({ name, docker: withProject(docker, data), secrets, router: asking, ...what });
   } finally {
     router.close();
   }
 }
 
 function precheckReplicas(asked: Asked<ReplicasResource>): Promise<PrecheckResult[]> {
-  const { spec, runnable } = asked.resource;
+  const { spec } = asked.resource;
+  const runnable = runnableOf(asked.resource);
   const docker = asked.declared.targets.get(spec.target)?.docker;
   if (docker !== undefined) return precheckContainers(asked, spec.target, docker);
   const writesNothing = () => Promise.reject(new Error('a check writes no image'));

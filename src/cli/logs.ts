@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { isReplicasSpec } from '../manifest/kinds.ts';
 import { membersOn } from '../manifest/members.ts';
 import type { Declared, ResourceId } from '../manifest/resource.ts';
 import { readTargetLogs, withProject } from '../target/docker/target.ts';
@@ -65,7 +66,7 @@ async function printedFromHosts(
 ): Promise<boolean> {
   const spec = resources.get(resource)?.spec;
   const ssh = spec && hostTargets.get(spec.target)?.ssh;
-  if (spec === undefined || 'template' in spec || ssh === undefined) return false;
+  if (spec === undefined || isReplicasSpec(spec) || ssh === undefined) return false;
   const names = membersOn(ssh, spec).map(({ name }) => name);
   if (unit !== undefined && !names.includes(unit))
     throw new Failure(`${resource} has no host ${unit} on target ${spec.target}; it has ${names.join(', ') || 'none'}`);

@@ -1,5 +1,6 @@
 /** What the target of a resource cannot give it, as diagnostics at the places of the fields. */
 import { formatPath, type PathSegment } from '../manifest/diagnostic.ts';
+import { fromJsonText } from '../manifest/json-text.ts';
 import { isReplicas } from '../manifest/kinds.ts';
 import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
@@ -24,9 +25,10 @@ function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHon
     return below(['spec'], notHonouredByInstances(resource, { hosts: hostTargets.has(target), policy }));
   }
   const docker = targets.get(target)?.docker;
+  const template = fromJsonText(resource.runnable.template);
   return below(
     ['spec', 'template'],
-    docker === undefined ? notHonoured(resource.spec.template) : notHonouredByDocker(resource.spec.template, docker),
+    docker === undefined ? notHonoured(template) : notHonouredByDocker(template, docker),
   );
 }
 

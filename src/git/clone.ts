@@ -89,8 +89,7 @@ export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone
   const gitdir = join(stateDir, key, 'clone.git');
   const git = path === undefined ? undefined : { path, gitdir, env: gitEnvironment(accessOf(address)) };
   await removeStaleLocks(gitdir);
-  if (!(await isWhole(gitdir, git))) await makeAnew(gitdir);
-  const objects = openStore(gitdir, git);
+  const objects = await openWhole(gitdir, git);
   const tidy = keepTidy(gitdir, git);
   const remote = connect({ address, gitdir, objects, ...(local && { local }), ...(git && { git }) });
   return {
@@ -157,10 +156,18 @@ function withoutCredentials(address: Address): Address {
   return address.kind === 'http' ? { kind: 'http', url: address.url, display: address.display } : address;
 }
 
-/** A clone that was made to the end, whose refs name commits that can be read with all their trees. */
-async function isWhole(gitdir: string, git: GitProgram | undefined): Promise<boolean> {
-  if ((await readFile(join(gitdir, 'sluice-format'), 'utf8').catch(() => '')) !== FORMAT) return false;
+/** A clone that is not whole is made anew. What was read to find out is known to the store. */
+async function openWhole(gitdir: string, git: GitProgram | undefined): Promise<ObjectStore> {
   const store = openStore(gitdir, git);
+  if (await isWhole(gitdir, store)) return store;
+  store.close();
+  await makeAnew(gitdir);
+  return openStore(gitdir, git);
+}
+
+/** A clone that was made to the end, whose refs name commits that can be read with all their trees. */
+async function isWhole(gitdir: string, store: ObjectStore): Promise<boolean> {
+  if ((await readFile(join(gitdir, 'sluice-format'), 'utf8').catch(() => '')) !== FORMAT) return false;
   try {
     for (const ref of await looseRefs(gitdir, TRACKED)) await readRef(gitdir, ref);
     for (const oid of new Set((await listRefs(gitdir, TRACKED)).values())) {
@@ -169,8 +176,6 @@ async function isWhole(gitdir: string, git: GitProgram | undefined): Promise<boo
     return true;
   } catch {
     return false;
-  } finally {
-    store.close();
   }
 }
 

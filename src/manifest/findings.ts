@@ -3,6 +3,7 @@ import { quote } from './diagnostic.ts';
 import { type Documents, duplicates, type Entry, listOthers, placed } from './documents.ts';
 import { changedKeys } from './persistent-map.ts';
 import type { Looked, Memo } from './resolve.ts';
+import { placesOf } from './resolve-resource.ts';
 import type { Diagnostic } from './resource.ts';
 import type { FileChange } from './survey.ts';
 
@@ -76,7 +77,8 @@ function hostDiagnostics({ made, hosts }: Now, host: string): Diagnostic[] {
   return ids.flatMap((id) => {
     const entry = made.get(id)?.sources.entry;
     if (entry === undefined) return [];
-    const [line, column] = entry.document.declares?.hostAt ?? entry.document.at;
+    const { declares, at } = entry.document;
+    const [line, column] = declares === undefined ? at : placesOf(declares).host;
     return {
       place: { file: entry.path, line, column },
       path: 'spec.host',

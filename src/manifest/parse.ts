@@ -9,6 +9,7 @@ import { checkTarget } from './checks/target.ts';
 import { formatPath, type PathSegment, plain, quote } from './diagnostic.ts';
 import { digest } from './digest.ts';
 import { toClusterSpec, toFleetSpec, toSshTarget } from './instance-spec.ts';
+import { toJsonText } from './json-text.ts';
 import { isUpgraded } from './kinds.ts';
 import { nearest } from './nearest.ts';
 import type {
@@ -18,12 +19,13 @@ import type {
   OperationDocument,
   ParsedDocument,
   ParsedFile,
+  Places,
   ResourceDocument,
   TargetDocument,
 } from './parsed.ts';
 import { configMapsOf, imagesOf, instanceImages, scriptFiles } from './references.ts';
 import type { ConfigMap, ReplicasKind, ResourceId, Target } from './resource.ts';
-import { toSpec } from './spec.ts';
+import { toSpec, toTemplate } from './spec.ts';
 import { validate } from './validate.ts';
 import type {
   WrittenCluster,
@@ -205,25 +207,25 @@ function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
 
 function declareResource({ kind, name, value, written, locate }: Context): NonNullable<ResourceDocument['declares']> {
   const spec = toSpec(kind as ReplicasKind, name, value.spec as WrittenResource);
+  const template = toTemplate(value.spec as WrittenResource);
   const containers = ['spec', 'template', 'spec', 'containers'];
+  const configMaps = configMapsOf(template);
+  const images = imagesOf(template);
   return {
     spec,
+    template: toJsonText(template),
     templateDigest: written.template,
     specDigest: written.spec,
-    configMaps: configMapsOf(spec.template).map(({ path, ...rest }) => ({
-      ...rest,
-      path: formatPath(path),
-      at: locate([...path, 'name'], 'value'),
-    })),
-    images: imagesOf(spec.template).map(({ name, path }) => ({
-      name,
-      path: formatPath(path),
-      at: locate(path, 'value'),
-    })),
-    targetAt: locate(['spec', 'target'], 'value'),
-    hostAt: locate(['spec', 'host'], 'value'),
-    containersAt: locate(containers, 'key'),
-    resourcesAt: spec.template.spec.containers.map((_, index) => locate([...containers, index, 'resources'], 'key')),
+    configMaps: configMaps.map(({ path: _, ...rest }) => rest),
+    images: images.map(({ name }) => name),
+    places: toJsonText<Places>({
+      configMaps: configMaps.map(({ path }) => ({ path: formatPath(path), at: locate([...path, 'name'], 'value') })),
+      images: images.map(({ path }) => ({ path: formatPath(path), at: locate(path, 'value') })),
+      target: locate(['spec', 'target'], 'value'),
+      host: locate(['spec', 'host'], 'value'),
+      containers: locate(containers, 'key'),
+      resources: template.spec.containers.map((_, index) => locate([...containers, index, 'resources'], 'key')),
+    }),
   };
 }
 

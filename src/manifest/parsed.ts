@@ -2,6 +2,7 @@
  * What one file of the config repository holds, whatever its path: a pure function of its content, and JSON through and through,
  * so that it can be kept by the object id of the blob.
  */
+import type { JsonText } from './json-text.ts';
 import type {
   ConfigMap,
   Diagnostic,
@@ -11,13 +12,14 @@ import type {
   LocalTarget,
   Oid,
   Operation,
+  PodTemplate,
   ReplicasKind,
   ReplicasSpec,
   SshTarget,
 } from './resource.ts';
 
 /** Raise it with every change of what `parseFile` and `parseImage` make of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 4;
+export const PARSE_VERSION = 5;
 
 /** Line and column, 1-based. */
 export type Position = [line: number, column: number];
@@ -39,13 +41,28 @@ export interface ConfigMapReference {
   keys: string[];
   /** Neither the ConfigMap nor its keys need be there. */
   optional: boolean;
+}
+
+/** Where something stands that an error may speak of. */
+export interface Where {
   path: string;
   at: Position;
 }
-interface ImageReference {
+
+/** Of a resource that is declared; needed only when something is wrong with it. */
+export interface Places {
+  /** Of each of `configMaps` and `images`, in their order. */
+  configMaps: Where[];
+  images: Where[];
+  target: Position;
+  host: Position;
+  /** Of the list of containers, and of each one's `resources` (or of the container, where it has none). */
+  containers: Position;
+  resources: Position[];
+}
+
+interface ImageReference extends Where {
   name: string;
-  path: string;
-  at: Position;
 }
 
 /** A declaration is absent where the document is named but not valid. */
@@ -53,16 +70,14 @@ export interface ResourceDocument extends DocumentBase {
   kind: ReplicasKind;
   declares?: {
     spec: ReplicasSpec;
+    template: JsonText<PodTemplate>;
     /** Digests of what was declared, before defaults: so a default that a later version adds changes neither. */
     templateDigest: string;
     specDigest: string;
     configMaps: ConfigMapReference[];
-    images: ImageReference[];
-    targetAt: Position;
-    hostAt: Position;
-    /** Of the list of containers, and of each one's `resources` (or of the container, where it has none). */
-    containersAt: Position;
-    resourcesAt: Position[];
+    /** Names. */
+    images: string[];
+    places: JsonText<Places>;
   };
 }
 export interface ConfigMapDocument extends DocumentBase {

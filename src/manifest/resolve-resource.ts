@@ -3,8 +3,9 @@ import { hash } from 'node:crypto';
 import { quote } from './diagnostic.ts';
 import { type Entry, placeOf } from './documents.ts';
 import type { ParsedImage } from './image.ts';
+import { fromJsonText } from './json-text.ts';
 import { nearest } from './nearest.ts';
-import type { ConfigMapDocument, ConfigMapReference, Position, ResourceDocument } from './parsed.ts';
+import type { ConfigMapDocument, ConfigMapReference, Places, ResourceDocument, Where } from './parsed.ts';
 import { containerInstance } from './policy.ts';
 import { imageDirectory } from './references.ts';
 import type { ConfigMap, Diagnostic, Image, Oid, ReplicasResource, ResourceId, Target } from './resource.ts';
@@ -36,6 +37,8 @@ export interface Made {
 
 const NONE: Diagnostic[] = [];
 
+export const placesOf = ({ places }: Declaration): Places => fromJsonText(places);
+
 export function sameSources(a: Sources, b: Sources): boolean {
   return (
     sameEntry(a.entry, b.entry) &&
@@ -65,71 +68,76 @@ export function makeResource(sources: Sources, runs: (directory: string) => Pars
   const id: ResourceId = `${document.kind}/${document.name}`;
   const declares = document.declares as Declaration;
   const diagnostics: Diagnostic[] = [];
-  const fail = (at: Position, where: string, code: string, message: string) =>
+  const fail: Fail = (where, code, message) => {
+    const { at, path: field } = where() ?? { at: document.at, path: '' };
     diagnostics.push({
       place: { file: path, line: at[0], column: at[1] },
-      path: where,
+      path: field,
       severity: 'error',
       code,
       message,
       resource: id,
     });
+  };
+  const ofTarget = () => ({ at: placesOf(declares).target, path: 'spec.target' });
 
   if (target === undefined && names.isOfHosts(declares.spec.target))
     fail(
-      declares.targetAt,
-      'spec.target',
+      ofTarget,
       'bad-target',
       `Target ${quote(declares.spec.target)} has hosts, on which a ${document.kind} does not run; name one that creates replicas`,
     );
   else if (target === undefined)
-    fail(
-      declares.targetAt,
-      'spec.target',
-      'missing-reference',
-      missing('Target', declares.spec.target, names.targets()),
-    );
+    fail(ofTarget, 'missing-reference', missing('Target', declares.spec.target, names.targets()));
   else if (target.target.policy?.resources !== undefined) checkPolicy(declares, target.target.name, fail);
   const configMaps = configMapsOf(declares, sources.configMaps, names.configMaps, fail);
   const images = target === undefined ? {} : imagesOf(declares, sources.images, runs, fail);
   if (diagnostics.length > 0 || target === undefined) return { sources, diagnostics };
 
   const revision = revisionOf(declares, sources);
-  const inputs = new Map<string, Oid>([[path, entry.oid]]);
-  for (const source of sources.configMaps) if (typeof source === 'object') inputs.set(source.path, source.oid);
-  for (const { directory, tree } of sources.images)
-    if (directory !== undefined && tree !== undefined) inputs.set(directory, tree);
   const resource: ReplicasResource = {
     id,
     spec: declares.spec,
     revision,
     digest: hash('sha256', `${id} ${declares.specDigest} ${revision} ${target.digest}`).slice(0, 16),
-    runnable: { resource: id, revision, template: declares.spec.template, configMaps, images },
-    inputs: [...inputs].map(([path, oid]) => ({ path, oid })),
+    runnable: { resource: id, revision, template: declares.template, configMaps, images },
+    inputs: inputsOf(sources),
     place: placeOf(entry),
   };
   return { sources, resource, diagnostics: NONE };
 }
 
+/** Each path once. */
+function inputsOf({ entry, configMaps, images }: Sources): ReplicasResource['inputs'] {
+  const inputs = [{ path: entry.path, oid: entry.oid }];
+  const add = (path: string, oid: Oid) => {
+    if (!inputs.some((input) => input.path === path)) inputs.push({ path, oid });
+  };
+  for (const source of configMaps) if (typeof source === 'object') add(source.path, source.oid);
+  for (const { directory, tree } of images) if (directory !== undefined && tree !== undefined) add(directory, tree);
+  return inputs;
+}
+
 /** Only what changes what runs, and only what the commit holds: see the design's "Revision". */
 function revisionOf({ templateDigest, configMaps, images }: Declaration, sources: Sources): string {
-  const found = new Map<string, string>();
+  const found: [string, string][] = [];
   for (const [index, source] of sources.configMaps.entries())
-    if (typeof source === 'object') found.set(configMaps[index]?.name ?? '', source.document.declares?.digest ?? '');
-  const trees = new Map<string, string>();
+    if (typeof source === 'object') found.push([configMaps[index]?.name ?? '', source.document.declares?.digest ?? '']);
+  const trees: [string, string][] = [];
   for (const [index, { tree }] of sources.images.entries())
-    if (tree !== undefined) trees.set(images[index]?.name ?? '', tree);
+    if (tree !== undefined) trees.push([images[index] ?? '', tree]);
   // What `digest` makes of an object with these three, which would take longer than all else that is done for a resource.
   const canonical = `{"configMaps":${canonicalMap(found)},"images":${canonicalMap(trees)},"template":${JSON.stringify(templateDigest)}}`;
   return hash('sha256', canonical).slice(0, 10);
 }
 
-function canonicalMap(texts: ReadonlyMap<string, string>): string {
-  const sorted = texts.size > 1 ? [...texts].sort(([a], [b]) => (a < b ? -1 : 1)) : [...texts];
+function canonicalMap(texts: [key: string, text: string][]): string {
+  const sorted = texts.length > 1 ? [...new Map(texts)].sort(([a], [b]) => (a < b ? -1 : 1)) : texts;
   return `{${sorted.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`).join(',')}}`;
 }
 
-type Fail = (at: Position, path: string, code: string, message: string) => void;
+/** `where` is looked up only then. */
+type Fail = (where: () => Where | undefined, code: string, message: string) => void;
 
 function missing(kind: string, name: string, known: string[]): string {
   const guess = nearest(name, known);
@@ -141,14 +149,13 @@ function missing(kind: string, name: string, known: string[]): string {
   return `there is no valid ${kind} ${quote(name)}; ${list}`;
 }
 
-function checkPolicy({ spec, containersAt, resourcesAt }: Declaration, target: string, fail: Fail): void {
+function checkPolicy(declares: Declaration, target: string, fail: Fail): void {
   const path = 'spec.template.spec.containers';
-  for (const { container, message } of containerInstance(spec.template.spec.containers)) {
+  for (const { container, message } of containerInstance(fromJsonText(declares.template).spec.containers)) {
     const isUnit = container === undefined;
-    const at = (isUnit ? undefined : resourcesAt[container]) ?? containersAt;
+    const at = (isUnit ? undefined : placesOf(declares).resources[container]) ?? placesOf(declares).containers;
     fail(
-      at,
-      isUnit ? path : `${path}[${container}].resources`,
+      () => ({ at, path: isUnit ? path : `${path}[${container}].resources` }),
       'policy',
       `Target ${quote(target)} admits container instances only: ${message}`,
     );
@@ -161,30 +168,34 @@ function configMapsOf(
   known: () => string[],
   fail: Fail,
 ): Record<string, ConfigMap> {
-  const found = new Map<string, ConfigMap>();
+  const found: [string, ConfigMap][] = [];
   for (const [index, reference] of declares.configMaps.entries()) {
     const source = sources[index];
-    const { name, at, path } = reference;
+    const { name } = reference;
+    const where = () => placesOf(declares).configMaps[index];
     if (source === 'invalid')
-      fail(at, path, 'invalid-reference', `ConfigMap ${quote(name)} is invalid; see the error at its own place`);
+      fail(where, 'invalid-reference', `ConfigMap ${quote(name)} is invalid; see the error at its own place`);
     else if (source === undefined || source === 'missing') {
-      if (!reference.optional) fail(at, path, 'missing-reference', missing('ConfigMap', name, known()));
+      if (!reference.optional) fail(where, 'missing-reference', missing('ConfigMap', name, known()));
     } else if (source.document.declares) {
       const { configMap } = source.document.declares;
-      checkKeys(reference, configMap, fail);
-      found.set(name, configMap);
+      checkKeys(reference, configMap, where, fail);
+      found.push([name, configMap]);
     }
   }
   return recordOf(found);
 }
 
+const NO_CONFIG_MAPS: Record<string, ConfigMap> = {};
+
 /** The record of each ConfigMap that is named alone. */
 const alone = new WeakMap<ConfigMap, Record<string, ConfigMap>>();
 
 /** Most resources name one ConfigMap or none, and share it with others: they share the record of it too. */
-function recordOf(found: ReadonlyMap<string, ConfigMap>): Record<string, ConfigMap> {
-  const [only] = found.values();
-  if (only === undefined || found.size > 1) return Object.fromEntries(found);
+function recordOf(found: [name: string, configMap: ConfigMap][]): Record<string, ConfigMap> {
+  const only = found[0]?.[1];
+  if (only === undefined) return NO_CONFIG_MAPS;
+  if (found.some(([, other]) => other !== only)) return Object.fromEntries(found);
   const known = alone.get(only);
   if (known !== undefined) return known;
   const record = Object.fromEntries(found);
@@ -193,15 +204,16 @@ function recordOf(found: ReadonlyMap<string, ConfigMap>): Record<string, ConfigM
 }
 
 function checkKeys(
-  { name, keys, optional, path, at }: ConfigMapReference,
+  { name, keys, optional }: ConfigMapReference,
   { data, binaryData }: ConfigMap,
+  where: () => Where | undefined,
   fail: Fail,
 ): void {
   if (optional) return;
   for (const key of keys) {
     if (Object.hasOwn(data, key) || Object.hasOwn(binaryData, key)) continue;
     const known = [...Object.keys(data), ...Object.keys(binaryData)];
-    fail(at, path, 'missing-reference', missing(`key of ConfigMap ${quote(name)}`, key, known));
+    fail(where, 'missing-reference', missing(`key of ConfigMap ${quote(name)}`, key, known));
   }
 }
 
@@ -212,13 +224,13 @@ function imagesOf(
   fail: Fail,
 ): Record<string, Image> {
   const images: Record<string, Image> = {};
-  for (const [index, { name, at, path }] of declares.images.entries()) {
+  for (const [index, name] of declares.images.entries()) {
     const { directory, tree } = sources[index] ?? {};
+    const where = () => placesOf(declares).images[index];
     if (directory === undefined) images[name] = { name, command: [], env: {} };
     else if (tree === undefined)
       fail(
-        at,
-        path,
+        where,
         'missing-reference',
         `there is no image ${quote(name)}: the folder ${quote(directory)} is not in this commit; add it with an image.yaml`,
       );
@@ -226,8 +238,7 @@ function imagesOf(
       const runs = runsOf(directory);
       if (runs === undefined)
         fail(
-          at,
-          path,
+          where,
           'invalid-reference',
           `the image ${quote(name)} is invalid; see the error in ${directory}/image.yaml`,
         );
@@ -245,7 +256,7 @@ export function imageSources(
 ): ImageSource[] {
   const folder = imageFolder(target);
   if (folder === undefined) return images.map(() => ({}));
-  return images.map(({ name }) => {
+  return images.map((name) => {
     const directory = imageDirectory(folder, name);
     const oid = tree(directory);
     return { directory, ...(oid !== undefined && { tree: oid }) };

@@ -1,4 +1,5 @@
 /** The resources that manifests declare, with every default filled in. Pure data: what a commit says, nothing live. */
+import type { JsonText } from './json-text.ts';
 
 export type ReplicasKind = 'Workload' | 'Service';
 export type Kind = ReplicasKind | 'Fleet' | 'Cluster';
@@ -32,7 +33,6 @@ interface CommonSpec {
 interface ReplicaSpec extends CommonSpec {
   replicas: number;
   host: string;
-  template: PodTemplate;
 }
 
 export interface WorkloadSpec extends ReplicaSpec {
@@ -201,6 +201,11 @@ export interface Runnable {
   images: Record<string, Image>;
 }
 
+/** As a commit declares it; `runnableOf` makes it whole. */
+export interface DeclaredRunnable extends Omit<Runnable, 'template'> {
+  template: JsonText<PodTemplate>;
+}
+
 /** One place in a file of the config repository; 1-based. */
 export interface Place {
   file: string;
@@ -220,7 +225,7 @@ interface ResourceBase {
 /** A workload or a service as a commit declares it. */
 export interface ReplicasResource extends ResourceBase {
   spec: ReplicasSpec;
-  runnable: Runnable;
+  runnable: DeclaredRunnable;
 }
 /** A resource as a commit declares it. */
 export type Resource = ReplicasResource | FleetResource | ClusterResource;

@@ -11,7 +11,7 @@ import type {
 import type { WrittenResource } from './written.ts';
 
 /** `written` must be valid, with the schema's defaults filled in: then every field without a `?` below is there. */
-export function toSpec(kind: ReplicasKind, name: string, written: WrittenResource): ReplicasSpec {
+export function toSpec(kind: ReplicasKind, name: string, { template: _, ...written }: WrittenResource): ReplicasSpec {
   const isInPlace = written.upgrade === 'inPlace';
   const common = {
     ...(written as Pick<
@@ -20,7 +20,6 @@ export function toSpec(kind: ReplicasKind, name: string, written: WrittenResourc
     >),
     host: written.host ?? `${name}.localhost`,
     onFailure: written.onFailure ?? (isInPlace ? 'rollback' : 'pause'),
-    template: toTemplate(written.template as PodTemplate),
   };
   if (kind === 'Service')
     return {
@@ -33,7 +32,9 @@ export function toSpec(kind: ReplicasKind, name: string, written: WrittenResourc
   return { ...(common as typeof common & { minReadySeconds: number }), kind, strategy: { maxSurge, maxUnavailable } };
 }
 
-function toTemplate({ metadata, spec }: PodTemplate): PodTemplate {
+/** Of the same `written`. */
+export function toTemplate({ template }: WrittenResource): PodTemplate {
+  const { metadata, spec } = template as PodTemplate;
   return {
     metadata,
     spec: { ...spec, containers: spec.containers.map(toContainer), volumes: spec.volumes.map(toVolume) },

@@ -133,7 +133,9 @@ const namedImages =
   ({ declares }) => {
     if (declares === undefined || !('images' in declares)) return [];
     const folder = imageFolder(targets.get(declares.spec.target)?.target);
-    return folder === undefined ? [] : declares.images.map(({ name }) => imageDirectory(folder, name));
+    return folder === undefined
+      ? []
+      : declares.images.map((image) => imageDirectory(folder, typeof image === 'string' ? image : image.name));
   };
 
 const namedScripts: NamedBy = ({ kind, declares }, path) =>

@@ -16,14 +16,14 @@ export interface KeptParses {
 
 /** One line a blob: its id, a space, JSON. Lines are only appended; a file of which little is used is written anew. */
 interface Kept {
-  bytes: Buffer;
-  /** Where the JSON of a blob begins and ends. */
-  places: Map<Oid, [start: number, end: number]>;
+  /** All of them. A line is a slice of it, for which nothing is copied. */
+  text: string;
+  /** Where the line of a blob begins. */
+  lines: Map<Oid, number>;
 }
 
 const OID_LENGTH = 40;
-const NEWLINE = 10;
-/** A file is left as it is up to this size, and as long as a third of it is used. */
+/** A file is left as it is up to this many characters, and as long as a third of it is used. */
 const SMALL = 8 * 1024 * 1024;
 const USED = 1 / 3;
 
@@ -69,7 +69,7 @@ function unkept<T>(parseThem: Parse<T>) {
 
 async function openKept<T extends object>(file: string, parseThem: Parse<T>) {
   // Only until the first commit was read: from then on what is in use is there as objects.
-  let kept: Kept | undefined = indexed(await readFile(file).catch(() => Buffer.alloc(0)));
+  let kept: Kept | undefined = indexed(await readFile(file, 'utf8').catch(() => ''));
   const known = new Map<Oid, WeakRef<T>>();
 
   return async (oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, T>> => {
@@ -99,37 +99,35 @@ async function append(file: string, lines: string[]): Promise<void> {
   await appendFile(file, lines.join('')).catch(() => undefined);
 }
 
-async function dropUnused(file: string, { bytes, places }: Kept, used: ReadonlyMap<Oid, unknown>): Promise<void> {
-  const lines: Buffer[] = [];
-  let size = 0;
-  for (const oid of used.keys()) {
-    const [start, end] = places.get(oid) ?? [0, 0];
-    if (end === 0) continue;
-    lines.push(bytes.subarray(start - OID_LENGTH - 1, end + 1));
-    size += end + 1 - start + OID_LENGTH + 1;
-  }
-  if (bytes.length <= SMALL || size >= bytes.length * USED) return;
-  await writeFileAtomic(file, Buffer.concat(lines), { fsync: false }).catch(() => undefined);
+async function dropUnused(file: string, kept: Kept, used: ReadonlyMap<Oid, unknown>): Promise<void> {
+  const { text } = kept;
+  if (text.length <= SMALL) return;
+  const lines = [...used.keys()].map((oid) => lineOf(kept, oid)).filter((line) => line !== undefined);
+  if (lines.reduce((size, line) => size + line.length, 0) >= text.length * USED) return;
+  await writeFileAtomic(file, `${lines.join('\n')}\n`, { fsync: false }).catch(() => undefined);
 }
 
 /** A line that a crash cut off, at the end or in the middle, is found out when it is parsed. */
-function indexed(bytes: Buffer): Kept {
-  const places: Kept['places'] = new Map();
-  for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(NEWLINE, start);
-    if (end < 0) break;
-    if (end - start > OID_LENGTH + 1)
-      places.set(bytes.toString('latin1', start, start + OID_LENGTH), [start + OID_LENGTH + 1, end]);
+function indexed(text: string): Kept {
+  const lines: Kept['lines'] = new Map();
+  for (let start = 0; ; ) {
+    const end = text.indexOf('\n', start);
+    if (end < 0) return { text, lines };
+    if (end - start > OID_LENGTH + 1) lines.set(text.slice(start, start + OID_LENGTH), start);
     start = end + 1;
   }
-  return { bytes, places };
 }
 
-function fromKept<T>({ bytes, places }: Kept, oid: Oid): T | undefined {
-  const place = places.get(oid);
-  if (place === undefined) return undefined;
+function lineOf({ text, lines }: Kept, oid: Oid): string | undefined {
+  const start = lines.get(oid);
+  return start === undefined ? undefined : text.slice(start, text.indexOf('\n', start));
+}
+
+function fromKept<T>(kept: Kept, oid: Oid): T | undefined {
+  const line = lineOf(kept, oid);
+  if (line === undefined) return undefined;
   try {
-    return JSON.parse(bytes.toString('utf8', ...place)) as T;
+    return JSON.parse(line.slice(OID_LENGTH + 1)) as T;
   } catch {
     return undefined;
   }

@@ -10,6 +10,7 @@ import { noteLease, resumeLease, takeLease } from '../git/lease.ts';
 import { symbolicTarget } from '../git/refs.ts';
 import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
+import type { KeptParses } from './kept-parses.ts';
 import type { OperatorOptions } from './options.ts';
 import type { Parts } from './parts.ts';
 import { openStatusRemote, type StatusRemote } from './remote.ts';
@@ -89,16 +90,40 @@ async function openRepository(
   head: () => Oid | undefined,
 ) {
   const { log } = options;
+  // Read from the disk while git is waited for; what it fails with is thrown below, unless something else failed first.
+  const opening = parts.openParses(options);
+  opening.catch(() => {});
   const clone = await parts.openClone(options);
+  const warming = opening.then((parses) => warmed(clone, options, parses));
+  warming.catch(() => {});
   const { branch, epoch, reachable } = await begin(clone, options, parts, signal);
   log('debug', `holds epoch ${epoch}`);
-  const parses = await parts.openParses(options);
-  const snapshots = createSnapshots(clone.objects, options.path, parses);
+  const snapshots = await warming;
   const { remote, branch: status } = await openStatusRemote({
     ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
     ...{ head, resourceAt: snapshots.resourceAt },
   });
   return { clone, branch, epoch, snapshots, remote, status };
+}
+
+/**
+ * The commit that was good last is read while the remote is waited for: the head, which comes then, is mostly the same, or read as a
+ * difference from it.
+ */
+async function warmed(clone: Clone, { branch, path }: OperatorOptions, parses: KeptParses): Promise<Snapshots> {
+  const snapshots = createSnapshots(clone.objects, path, parses);
+  const good = await lastGood(clone, branch).catch(() => undefined);
+  // What cannot be read here is told when it is the head.
+  if (good?.commit !== undefined) await snapshots.load(good.commit).catch(() => undefined);
+  return snapshots;
+}
+
+async function lastGood(
+  { gitdir, refs }: Clone,
+  branch: string | undefined,
+): Promise<{ ref: string; commit: Oid | undefined } | undefined> {
+  const ref = branch === undefined ? await symbolicTarget(gitdir, 'HEAD') : `refs/heads/${branch}`;
+  return ref === undefined ? undefined : { ref, commit: await refs.read(goodRef(ref)) };
 }
 
 const UNWRITABLE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']);
@@ -150,16 +175,15 @@ async function begin(clone: Clone, options: OperatorOptions, parts: Parts, signa
 }
 
 async function resume(clone: Clone, { branch, log }: OperatorOptions): Promise<Beginning | undefined> {
-  const ref = branch === undefined ? await symbolicTarget(clone.gitdir, 'HEAD') : `refs/heads/${branch}`;
-  const good = ref && (await clone.refs.read(goodRef(ref)));
-  if (ref === undefined || good === undefined) return undefined;
+  const good = await lastGood(clone, branch);
+  if (good?.commit === undefined) return undefined;
   const epoch = await resumeLease(clone);
   if (epoch === undefined) return undefined;
   log(
     'warn',
-    `goes on from commit ${good.slice(0, 10)}, which was fetched last; nothing new starts until it is reached`,
+    `goes on from commit ${good.commit.slice(0, 10)}, which was fetched last; nothing new starts until it is reached`,
   );
-  return { branch: ref, epoch, reachable: false };
+  return { branch: good.ref, epoch, reachable: false };
 }
 
 /** A remote that is down when the operator starts is waited for. */

@@ -1,7 +1,6 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
 import type { DockerTarget, HostTarget, LocalTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
-import { openDockerTarget, withProject } from '../target/docker/target.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
@@ -66,6 +65,8 @@ export function createTargets(options: TargetsOptions): Targets {
 
   async function openDocker(name: string, docker: DockerTarget): Promise<Drivers> {
     const { router, secrets, epoch } = options;
+    // Loaded by those alone that have an engine, as below.
+    const { openDockerTarget, withProject } = await import('../target/docker/target.ts');
     const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
     return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
   }

@@ -12,8 +12,8 @@ import { OVERVIEW_PATH, resourceOfStatusPath, STATUS_FOLDER, statusPath } from '
 import { Ranking } from './ranking.ts';
 import type { RolloutDocument } from './rollout.ts';
 import { type Summary, summaryOf } from './summary.ts';
+import { StatusFileError, toText } from './text.ts';
 import { type UnitsDocument, unitsFromDocument, unitsToDocument } from './units.ts';
-import { fromText, StatusFileError, toText } from './yaml.ts';
 
 /** What of the Git layer reading needs. */
 export type StatusObjects = Pick<Objects, 'commit' | 'tree' | 'blobs'>;
@@ -54,8 +54,10 @@ async function readBranch(
       });
     }
   }
+  if (byOid.size === 0) return { branch, oids };
+  const { fromText } = await import('./yaml.ts');
   await objects.blobs([...byOid.keys()], (oid, content) => {
-    for (const id of byOid.get(oid) ?? []) branch.resources.set(id, readOne(id, content));
+    for (const id of byOid.get(oid) ?? []) branch.resources.set(id, readOne(id, content, fromText));
   });
   return { branch, oids };
 }
@@ -75,7 +77,9 @@ async function statusEntries(objects: StatusObjects, root: Oid): Promise<{ id: R
   return found;
 }
 
-function readOne(id: ResourceId, content: Buffer): ReadStatus {
+type FromText = (id: ResourceId, content: Buffer) => StatusDocument;
+
+function readOne(id: ResourceId, content: Buffer, fromText: FromText): ReadStatus {
   try {
     const document = fromText(id, content);
     return { state: fromDocument(document), document };

@@ -1,31 +1,16 @@
-/** The text of a status file and back. Reading trusts nothing: the branch may have been edited by anybody. */
+/** A status file back from its text. Nothing is trusted: the branch may have been edited by anybody. Loaded by whoever has some to read. */
 import { parse, YAMLError } from 'yaml';
 import type { ResourceId } from '../manifest/resource.ts';
-import { readBlock, type Value, writeBlock } from './block.ts';
+import { readBlock, type Value } from './block.ts';
 import type { StatusDocument } from './document.ts';
 import { statusPath } from './names.ts';
 import { wrongIn } from './schema.ts';
+import { StatusFileError } from './text.ts';
 
 /** A resource with 10,000 failing replicas stays below this. */
 const MAX_BYTES = 16 * 1024 * 1024;
 /** What Sluice did not write is read by `yaml`, which takes 4 s for a map of 20,000 keys. */
 const MAX_EDITED_BYTES = 64 * 1024;
-
-export class StatusFileError extends Error {
-  readonly code = 'bad-status-file';
-  readonly file: string;
-  /** Into the document; empty: the file as a whole. */
-  readonly path: string;
-
-  constructor(file: string, path: string, problem: string) {
-    const where = path === '' ? file : `${file} ${path}`;
-    super(`${where}: ${problem}; restore the file from an earlier commit of the status branch`);
-    this.file = file;
-    this.path = path;
-  }
-}
-
-export const toText = (document: StatusDocument): string => writeBlock(document);
 
 /** Throws `StatusFileError` for whatever is not the status of `id`. */
 export function fromText(id: ResourceId, content: Buffer): StatusDocument {

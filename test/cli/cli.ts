@@ -11,7 +11,7 @@ import type { State } from '../../src/rollout/state.ts';
 import { toDocument } from '../../src/status/document.ts';
 import { commitMessage } from '../../src/status/message.ts';
 import { statusPath } from '../../src/status/names.ts';
-import { toText } from '../../src/status/yaml.ts';
+import { toText } from '../../src/status/text.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 

@@ -31,7 +31,7 @@ t.test('a resource is not taken over by another target while it runs on the one 
   const target = (name: string): [string, Target] => [name, { name, local: { images: here.images } }];
   await targets.declare(new Map([target('one'), target('two')]), new Map());
   const on = (name: string) => {
-    const spec = { ...workload(runs), target: name };
+    const spec = { ...workload(), target: name };
     const resource = { id: WEB, spec, runnable: runs } as unknown as ReplicasResource;
     const driver = targets.driverOf(WEB, resource);
     if (driver === undefined) throw new Error(`there is no target ${name}`);
@@ -74,7 +74,7 @@ t.test('a target that cannot be opened yet is opened when it can be, and who wai
   });
   t.teardown(() => targets.close());
   await targets.declare(new Map([['one', { name: 'one', local: { images: here.images } }]]), new Map());
-  const resource = { id: WEB, spec: { ...workload(runnable()), target: 'one' } } as unknown as ReplicasResource;
+  const resource = { id: WEB, spec: { ...workload(), target: 'one' } } as unknown as ReplicasResource;
   t.equal(targets.driverOf(WEB, resource), undefined);
   rmSync(blocked);
   await until(() => told.includes(WEB));

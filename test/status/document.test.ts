@@ -5,7 +5,8 @@ import { parse } from 'yaml';
 import type { Live } from '../../src/plan/live.ts';
 import type { State } from '../../src/rollout/state.ts';
 import { fromDocument, toDocument } from '../../src/status/document.ts';
-import { fromText, toText } from '../../src/status/yaml.ts';
+import { toText } from '../../src/status/text.ts';
+import { fromText } from '../../src/status/yaml.ts';
 import { AT, anyLive, anyState, NEW, OLD, shop, shopLive, tomcat, tomcatLive, unit, web, webLive } from './examples.ts';
 import { matchesGolden } from './golden.ts';
 

@@ -5,7 +5,7 @@ import type { State, UnitRecord } from '../../src/rollout/state.ts';
 import { recordOf } from '../../src/rollout/unit-list.ts';
 import { type StatusDocument, toDocument } from '../../src/status/document.ts';
 import { readStatus, StatusStore } from '../../src/status/store.ts';
-import { toText } from '../../src/status/yaml.ts';
+import { toText } from '../../src/status/text.ts';
 import { AT, C1, C2, shop, shopLive, tomcat, tomcatLive, web, webLive } from './examples.ts';
 import { newRepository, type Repository } from './repository.ts';
 

@@ -5,7 +5,8 @@ import type { Rollout, State, UnitRecord } from '../../src/rollout/state.ts';
 import { recordOf, unitList } from '../../src/rollout/unit-list.ts';
 import { fromDocument, toDocument } from '../../src/status/document.ts';
 import { instancesFromDocument, runsText } from '../../src/status/instances.ts';
-import { fromText, StatusFileError, toText } from '../../src/status/yaml.ts';
+import { StatusFileError, toText } from '../../src/status/text.ts';
+import { fromText } from '../../src/status/yaml.ts';
 import {
   cluster,
   commit,

@@ -4,7 +4,8 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { readBlock, writeBlock } from '../../src/status/block.ts';
 import { toDocument } from '../../src/status/document.ts';
-import { fromText, StatusFileError, toText } from '../../src/status/yaml.ts';
+import { StatusFileError, toText } from '../../src/status/text.ts';
+import { fromText } from '../../src/status/yaml.ts';
 import { shop, shopLive } from './examples.ts';
 
 const ID = 'Service/shop' as const;

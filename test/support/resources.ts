@@ -1,10 +1,11 @@
 /** Resources as a commit would declare them, for tests of the pure parts. */
+import { toJsonText } from '../../src/manifest/json-text.ts';
 import type { PodTemplate, ReplicasResource, ServiceSpec, WorkloadSpec } from '../../src/manifest/resource.ts';
 
-const template: PodTemplate = {
+const template = toJsonText<PodTemplate>({
   metadata: { labels: {} },
   spec: { containers: [], volumes: [], terminationGracePeriodSeconds: 30 },
-};
+});
 
 const common = {
   target: 'local',
@@ -13,7 +14,6 @@ const common = {
   progressDeadlineSeconds: 600,
   revisionHistoryLimit: 5,
   windows: [],
-  template,
 };
 
 export function workload(revision: string, over: Partial<WorkloadSpec> = {}): ReplicasResource {
@@ -49,7 +49,7 @@ function resource(id: ReplicasResource['id'], revision: string, spec: ReplicasRe
     spec,
     revision,
     digest: `${revision} ${JSON.stringify(spec)}`,
-    runnable: { resource: id, revision, template: spec.template, configMaps: {}, images: {} },
+    runnable: { resource: id, revision, template, configMaps: {}, images: {} },
     inputs: [],
     place: { file: 'x.yaml', line: 1, column: 1 },
   };

@@ -75,11 +75,11 @@ async function images({ images: known, runnable }: AskedOfDocker): Promise<Prech
   return orPass(told, 'images', `${names.size} found`);
 }
 
-async function capacity({ docker, spec }: AskedOfDocker): Promise<PrecheckResult[]> {
+async function capacity({ docker, spec, runnable }: AskedOfDocker): Promise<PrecheckResult[]> {
   const { MemTotal, NCPU } = (await answered(docker.info())) as { MemTotal: number; NCPU: number };
   const sum = (unit: 'cpu' | 'memory') =>
     spec.replicas *
-    spec.template.spec.containers.reduce(
+    runnable.template.spec.containers.reduce(
       (all, { resources }) => all + (parseQuantity(resources.requests?.[unit] ?? '') ?? 0),
       0,
     );
@@ -97,8 +97,8 @@ async function capacity({ docker, spec }: AskedOfDocker): Promise<PrecheckResult
   return [pass('capacity', `the engine has ${mib(MemTotal)} of memory and ${NCPU} CPUs`)];
 }
 
-function fields({ spec, target }: AskedOfDocker): PrecheckResult[] {
-  const wrong = notHonouredByDocker(spec.template, target).map(({ path, result, message, remedy }) => ({
+function fields({ runnable, target }: AskedOfDocker): PrecheckResult[] {
+  const wrong = notHonouredByDocker(runnable.template, target).map(({ path, result, message, remedy }) => ({
     ...{ name: 'fields', result, message: `template.${formatPath(path)}: ${message}`, remedy },
   }));
   return orPass(wrong, 'fields', 'all can be honoured');

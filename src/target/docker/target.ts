@@ -1,5 +1,6 @@
 /** The driver of a Docker Engine: replicas as containers that outlive the operator. */
 import { basename } from 'node:path';
+import { isReplicasSpec } from '../../manifest/kinds.ts';
 import type { DockerTarget, ResourceId } from '../../manifest/resource.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
 import type { UnitLog } from '../local/logs.ts';
@@ -104,7 +105,7 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
       }
     },
     async precheck(resource, spec, runnable) {
-      if (!('template' in spec) || !('template' in runnable)) throw new Error(`${resource} has no replicas`);
+      if (!isReplicasSpec(spec) || !('template' in runnable)) throw new Error(`${resource} has no replicas`);
       return precheckDocker({
         ...{ docker, target, images, spec, runnable },
         host: replicas.host,

@@ -1,7 +1,6 @@
 /** Images as folders: a tree of the config repository, written once, or a folder that the target gives. */
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseImage } from '../../manifest/parse-image.ts';
 import type { Image, Oid } from '../../manifest/resource.ts';
 import type { ImageSource } from '../ports.ts';
 import { imagesFolder } from './folders.ts';
@@ -91,6 +90,8 @@ async function readImageFile(folder: string, name: string): Promise<Omit<Located
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
     throw new Error(`image ${name} has no file image.yaml in ${folder}; add one like \`command: [node, server.js]\``);
   }
+  // The parser is loaded by those alone whose images lie in a folder of the machine.
+  const { parseImage } = await import('../../manifest/parse-image.ts');
   const { runs, diagnostics } = parseImage(text);
   if (runs !== undefined) return runs;
   const [{ at, path, message } = { at: [1, 1], path: '', message: 'cannot be read' }] = diagnostics;

@@ -140,11 +140,11 @@ function keysWanted({ containers, volumes }: PodTemplate['spec']) {
   };
 }
 
-async function folder({ host, spec }: Asked): Promise<PrecheckResult[]> {
+async function folder({ host, spec, runnable }: Asked): Promise<PrecheckResult[]> {
   const seen = await space({ host });
   if (seen.some(({ result }) => result !== 'pass')) return seen;
   const free = await freeSpace(host.dataDir);
-  const disks = spec.template.spec.volumes.reduce((sum, volume) => {
+  const disks = runnable.template.spec.volumes.reduce((sum, volume) => {
     if ('disk' in volume) return sum + spec.replicas * (parseQuantity(volume.disk.size) ?? 0);
     return sum + ('file' in volume ? (parseQuantity(volume.file.size) ?? 0) : 0);
   }, 0);
@@ -178,10 +178,10 @@ export async function space({ host: { dataDir } }: { host: Pick<Host, 'dataDir'>
 export const mib = (bytes: number) => `${Math.floor(bytes / MIB)} MiB`;
 
 /** Without `requests`, `limits` count as what is needed, as in Kubernetes; but a limit alone stops nothing. */
-function capacity({ spec }: Asked): PrecheckResult[] {
+function capacity({ spec, runnable }: Asked): PrecheckResult[] {
   const sum = (what: 'requests' | 'limits', unit: 'cpu' | 'memory') =>
     spec.replicas *
-    spec.template.spec.containers.reduce(
+    runnable.template.spec.containers.reduce(
       (all, { resources }) => all + (parseQuantity(resources[what]?.[unit] ?? '') ?? 0),
       0,
     );
@@ -215,11 +215,11 @@ function capacity({ spec }: Asked): PrecheckResult[] {
   return [pass('capacity', `${mib(freemem())} of memory are free`)];
 }
 
-function limits({ host, spec }: Asked): PrecheckResult[] {
+function limits({ host, runnable }: Asked): PrecheckResult[] {
   const unmet = (['cpu', 'memory'] as const).filter(
     (unit) =>
       host.groups[unit] === undefined &&
-      spec.template.spec.containers.some(({ resources }) => resources.limits?.[unit] !== undefined),
+      runnable.template.spec.containers.some(({ resources }) => resources.limits?.[unit] !== undefined),
   );
   const wrong = unmet.map((unit) =>
     warn(
@@ -231,8 +231,8 @@ function limits({ host, spec }: Asked): PrecheckResult[] {
   return orPass(wrong, 'limits', 'all can be enforced');
 }
 
-function fields({ spec }: Asked): PrecheckResult[] {
-  const found = notHonoured(spec.template).map(({ path, result, message, remedy }) => ({
+function fields({ runnable }: Asked): PrecheckResult[] {
+  const found = notHonoured(runnable.template).map(({ path, result, message, remedy }) => ({
     ...{ name: 'fields', result, message: `template.${formatPath(path)}: ${message}`, remedy },
   }));
   return orPass(found, 'fields', 'all can be honoured');

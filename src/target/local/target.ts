@@ -1,4 +1,5 @@
 /** The local target: replicas as operating-system processes that outlive the operator. */
+import { isReplicasSpec } from '../../manifest/kinds.ts';
 import type { UnitDriver } from '../ports.ts';
 import { backendsOf, newSubscribers, replicasDriver } from '../replicas/driver.ts';
 import { precheckLocal } from './precheck.ts';
@@ -24,7 +25,7 @@ export async function openLocalTarget({ log = () => {}, ...options }: LocalTarge
     replicas,
     subscribers,
     async precheck(resource, spec, runnable) {
-      if (!('template' in spec) || !('template' in runnable)) throw new Error(`${resource} has no replicas`);
+      if (!isReplicasSpec(spec) || !('template' in runnable)) throw new Error(`${resource} has no replicas`);
       return precheckLocal({ host: replicas.host, router: options.router, spec, runnable });
     },
   });

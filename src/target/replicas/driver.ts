@@ -1,4 +1,5 @@
 /** The driver of what has replicas, whatever runs them. */
+import { isReplicasSpec } from '../../manifest/kinds.ts';
 import type { ResourceId } from '../../manifest/resource.ts';
 import { type Live, nothingLive } from '../../plan/live.ts';
 import { checkUnits } from '../local/check.ts';
@@ -70,7 +71,7 @@ export function replicasDriver<R extends RunningContainer, H extends Core<R>>(by
     check: (resource, version, check, signal) => checkUnits(host, replicas.of(resource), version, check, signal),
     verify: (resource) => Promise.reject(new Error(`${resource} has no instances`)),
     async declare(resource, spec) {
-      if (!('template' in spec)) throw new Error(`${resource} has no replicas`);
+      if (!isReplicasSpec(spec)) throw new Error(`${resource} has no replicas`);
       host.guard();
       replicas.know(resource);
       await routes.serve(resource, spec.host);

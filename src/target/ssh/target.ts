@@ -4,6 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
+import { isReplicasSpec } from '../../manifest/kinds.ts';
 import type { AnyRunnable, InstanceSpec, ResourceId, SshHost, SshTarget } from '../../manifest/resource.ts';
 import type { Live, LiveInstance } from '../../plan/live.ts';
 import type { Action } from '../../rollout/decision.ts';
@@ -236,7 +237,7 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
       if (action.kind !== 'remove') throw new Error(`${action.kind} is nothing that is done to a host`);
     },
     async precheck(resource, spec, runnable, plan, signal) {
-      if ('template' in spec || 'template' in runnable) throw new Error(`${resource} has no hosts`);
+      if (isReplicasSpec(spec) || 'template' in runnable) throw new Error(`${resource} has no hosts`);
       const units = [...known(resource).units.values()].map(({ unit }) => unit);
       return precheckHosts({ resource, spec, runnable, plan, units, balancer, connections, signal });
     },
@@ -246,7 +247,7 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
       return verifyHost({ resource, host, shell: connections.shell(host.name), signal }, checks);
     },
     async declare(resource, spec) {
-      if ('template' in spec) throw new Error(`${resource} has replicas, and target ${name} has hosts only`);
+      if (isReplicasSpec(spec)) throw new Error(`${resource} has replicas, and target ${name} has hosts only`);
       declared.specs.set(resource, spec);
       track(resource, spec);
       await declared.save();

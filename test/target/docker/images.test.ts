@@ -28,7 +28,7 @@ async function ended(driver: UnitDriver, unit: string): Promise<void> {
   await until(async () => (await unitOf(driver, unit)) === undefined);
 }
 const precheck = (driver: UnitDriver, runs: ReturnType<typeof pod>) =>
-  driver.precheck(WEB, workload(runs), runs, nothingLive(0) as unknown as Plan, never);
+  driver.precheck(WEB, workload(), runs, nothingLive(0) as unknown as Plan, never);
 const about = (results: Awaited<ReturnType<typeof precheck>>, name: string) =>
   results.filter((each) => each.name === name);
 

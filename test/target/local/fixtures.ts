@@ -233,7 +233,7 @@ export function runnable({
   return { resource, revision: 'aaaaaaaaaa', template, configMaps, images };
 }
 
-export const workload = (runs: Runnable, replicas = 1): WorkloadSpec => ({
+export const workload = (replicas = 1): WorkloadSpec => ({
   kind: 'Workload',
   target: 'local',
   paused: false,
@@ -243,7 +243,6 @@ export const workload = (runs: Runnable, replicas = 1): WorkloadSpec => ({
   windows: [],
   replicas,
   host: 'web.localhost',
-  template: runs.template,
   strategy: { maxSurge: 1, maxUnavailable: 0 },
   minReadySeconds: 0,
 });

@@ -12,7 +12,7 @@ import { container, live, never, type Place, place, probe, processesWith, runnab
 const plan: Plan = { generation: 1, to: 'aaaaaaaaaa', version: '', stages: [] };
 
 async function precheck(here: Place, driver: UnitDriver, runs = runnable(), replicas = 1) {
-  const spec = workload(runs, replicas);
+  const spec = workload(replicas);
   const results = await driver.precheck(runs.resource, spec, runs, plan, never);
   t.ok(
     results.every(({ result, remedy }) => result === 'pass' || remedy !== ''),
@@ -105,7 +105,7 @@ t.test('limits that cannot be set and a user that cannot be taken are told', asy
   } as unknown as Host;
   mkdirSync(join(here.dataDir, 'units'), { recursive: true });
   chmodSync(join(here.dataDir, 'units'), 0o700);
-  const results = await precheckLocal({ host, router: here.router, spec: workload(runs), runnable: runs });
+  const results = await precheckLocal({ host, router: here.router, spec: workload(), runnable: runs });
   const of = (name: string) => results.filter((result) => result.name === name);
   t.match(of('limits'), [
     { result: 'warn', message: /limits of cpu are not enforced/ },
