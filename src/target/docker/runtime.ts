@@ -264,7 +264,7 @@ async function obituary(
 async function terminate(
   host: DockerHost,
   unit: DockerUnit,
-  hooks: (deadline: number) => Promise<void>,
+  hooks: (deadline: number) => Promise<boolean>,
 ): Promise<void> {
   const deadline = performance.now() + graceMs(unit);
   await hooks(deadline);

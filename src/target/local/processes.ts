@@ -76,6 +76,8 @@ export interface Belonging {
   leaders: ProcessMark[];
   /** Process ids in its control groups, read just now. */
   grouped: number[];
+  /** No process of it began before this one; absent: not known. Environments of older processes need not be read. */
+  first?: ProcessMark;
 }
 
 /** Every attempt that some process carries in its environment, of units whose folder begins like this. */
@@ -96,7 +98,7 @@ export function findAttempts(beginning: string): Required<AttemptName>[] {
  * attempt in its environment; and what descends from any of these. One kind is out of reach, where no control group can be made or
  * within the first moments of a container's process: what has left its session, has cleared its environment and has lost its parent.
  */
-export function membersOf({ name, leaders, grouped }: Belonging): ProcessMark[] {
+export function membersOf({ name, leaders, grouped, first }: Belonging): ProcessMark[] {
   const all = new Map(pids().map((pid) => [pid, stat(pid)] as const));
   // The number of a session is not given again while it has members; whoever leads it now with another start leads another one.
   const sessions = new Set(
@@ -107,7 +109,8 @@ export function membersOf({ name, leaders, grouped }: Belonging): ProcessMark[] 
   const add = (pid: number, { start }: Stat) => found.set(pid, { pid, start });
   for (const [pid, seen] of all) {
     if (seen === undefined || seen.gone || pid === process.pid) continue;
-    if (sessions.has(seen.session) || inGroup.has(pid) || belongs(pid, name)) add(pid, seen);
+    const isOlder = first !== undefined && seen.start < first.start;
+    if (sessions.has(seen.session) || inGroup.has(pid) || (!isOlder && belongs(pid, name))) add(pid, seen);
   }
   for (let before = -1; before < found.size; ) {
     before = found.size;

@@ -68,21 +68,32 @@ function holds(host: Host, unit: Unit, { record }: Running, port: number): boole
 const markOf = ({ record }: Running): ProcessMark[] => (record.process === undefined ? [] : [record.process]);
 const runs = (running: Running) => running.ended === undefined && markOf(running).some(isRunning);
 
+/** The containers are started one after the other: undefined where one is missing, whose process may be the first. */
+function firstOf({ containers }: Unit): ProcessMark | undefined {
+  const marks = containers.flatMap(markOf);
+  if (marks.length < containers.length) return undefined;
+  return marks.reduce<ProcessMark | undefined>(
+    (first, mark) => (first !== undefined && first.start <= mark.start ? first : mark),
+    undefined,
+  );
+}
+
 /** Ends every process of the unit that can be found (`membersOf`); resolves when none is left. */
-async function terminate(host: Host, unit: Unit, hooks: (deadline: number) => Promise<void>): Promise<void> {
+async function terminate(host: Host, unit: Unit, hooks: (deadline: number) => Promise<boolean>): Promise<void> {
   const { closing: signal } = host;
   const deadline = performance.now() + graceMs(unit);
   const leaders = unit.containers.filter((running) => running.ended !== undefined || runs(running)).flatMap(markOf);
   // Gathered, since a process whose parent has ended may not be found again.
   const known = new Map<string, ProcessMark>();
+  const first = firstOf(unit);
   const look = () => {
-    for (const mark of membersOf(belongingOf(host, unit, leaders))) known.set(`${mark.pid} ${mark.start}`, mark);
+    const members = membersOf({ ...belongingOf(host, unit, leaders), ...(first && { first }) });
+    for (const mark of members) known.set(`${mark.pid} ${mark.start}`, mark);
   };
   look();
-  await hooks(deadline);
+  if (await hooks(deadline)) look();
   host.guard();
   signal.throwIfAborted();
-  look();
   for (const mark of unit.containers.flatMap(markOf)) sendSignal(mark, 'SIGTERM');
   // Often at first: most end within some milliseconds, and a rolling upgrade waits for each.
   for (let wait = 2; unit.containers.some(runs) && performance.now() < deadline; wait = Math.min(wait * 1.3, 50)) {

@@ -121,28 +121,29 @@ async function terminate<R extends RunningContainer>(
   host.guard();
   await host.runtime.terminate(unit, async (deadline) => {
     const runs = unit.containers.some((running) => host.runtime.runs(running));
-    if (hooks && runs) await runHooks(host, unit, deadline);
+    return hooks && runs && (await runHooks(host, unit, deadline));
   });
 }
 
-async function runHooks<R extends RunningContainer>(host: Core<R>, unit: Unit<R>, deadline: number): Promise<void> {
+/** False: there are none to run. */
+async function runHooks<R extends RunningContainer>(host: Core<R>, unit: Unit<R>, deadline: number): Promise<boolean> {
   const { record } = unit;
-  if (record.preStopAt !== undefined) return;
+  const hooked = unit.containers.filter((running) => stopHooks(running).length > 0 && host.runtime.runs(running));
+  if (hooked.length === 0 || record.preStopAt !== undefined) return false;
   record.preStopAt = Date.now();
   host.note(unit);
   await Promise.all(
-    unit.containers
-      .filter((running) => host.runtime.runs(running))
-      .map(async (running) => {
-        for (const hook of stopHooks(running)) {
-          const { pass, message } = await host.runtime.ask(running, hook, Math.max(1, deadline - performance.now()));
-          if (!pass) {
-            const container = running.container.name;
-            host.log('hook before stop failed', { unit: record.unit, container, message });
-          }
+    hooked.map(async (running) => {
+      for (const hook of stopHooks(running)) {
+        const { pass, message } = await host.runtime.ask(running, hook, Math.max(1, deadline - performance.now()));
+        if (!pass) {
+          const container = running.container.name;
+          host.log('hook before stop failed', { unit: record.unit, container, message });
         }
-      }),
+      }
+    }),
   );
+  return true;
 }
 
 function stopHooks({ container, image }: RunningContainer): LifecycleHandler[] {

@@ -37,8 +37,8 @@ export interface Runtime<R extends RunningContainer> {
   /** Tells of the end of a container that nobody else tells of; until `unit.watching` is aborted. */
   watchEnd(unit: Unit<R>, running: R): Promise<void>;
   runs(running: R): boolean;
-  /** Runs `hooks` while there is somebody to run them, then ends all that can be found of the unit; resolves when nothing is left. */
-  terminate(unit: Unit<R>, hooks: (deadline: number) => Promise<void>): Promise<void>;
+  /** Runs `hooks` (which say whether there were any) while there is somebody to run them, then ends all that can be found of the unit; resolves when nothing is left. */
+  terminate(unit: Unit<R>, hooks: (deadline: number) => Promise<boolean>): Promise<void>;
   /** `exited with code 1: Error: Cannot find module 'x'`. */
   obituary(unit: Unit<R>, running: R, how: string): Promise<string> | string;
   /** Removes what a stopped unit leaves, but disks, and what it wrote. */
