@@ -1,4 +1,5 @@
 /** What must hold in a cluster before one of its nodes is touched. Looks, changes nothing; each answer says what to do. */
+import { formatPath } from '../../../manifest/diagnostic.ts';
 import type { ClusterRunnable, ClusterSpec, ResourceId } from '../../../manifest/resource.ts';
 import type { Plan } from '../../../plan/plan.ts';
 import type { PrecheckResult } from '../../../rollout/state.ts';
@@ -8,6 +9,7 @@ import { type Kube, type KubeObject, statusOf } from '../client.ts';
 import { tryJob } from './acts.ts';
 import { type Budget, blocking } from './budgets.ts';
 import { deprecatedApis, isRemoved } from './deprecated.ts';
+import { notHonouredByNodes } from './honour.ts';
 import { upgradeJob } from './job.ts';
 import type { NodeView } from './node.ts';
 import { listed, type Pod, type PodView, podName, viewPod } from './pods.ts';
@@ -35,7 +37,7 @@ export async function precheckNodes(asked: NodesAsked): Promise<PrecheckResult[]
     {
       ...{ 'API server': ready, version, permissions, nodes: answering, pressure, 'operating system': system },
       ...{ 'disruption budgets': budgets, 'pods without a controller': lost, 'deprecated APIs': deprecated },
-      ...{ 'upgrade Job': job, 'earlier upgrades': earlier, prechecks: declared },
+      ...{ 'upgrade Job': job, 'earlier upgrades': earlier, fields, prechecks: declared },
     },
     { ...asked, pods },
   );
@@ -265,16 +267,20 @@ function earlier({ nodes, resource }: Asked): PrecheckResult[] {
   return orPass(told, name, 'none is unfinished');
 }
 
+function fields({ spec, runnable }: Asked): PrecheckResult[] {
+  return notHonouredByNodes({ spec, runnable }).map(({ path, message, remedy }) =>
+    fail('fields', `${formatPath(path)}: ${message}`, remedy),
+  );
+}
+
 const HTTP_MS = 5_000;
 
 async function declared({ spec }: Asked): Promise<PrecheckResult[]> {
   const results: PrecheckResult[] = [];
   for (const [index, check] of spec.prechecks.entries()) {
+    if (!('http' in check)) continue;
     const name = `prechecks[${index}]`;
-    const { pass: passed, message } =
-      'http' in check
-        ? await askHttp(new URL(check.http.url ?? ''), HTTP_MS)
-        : { pass: false, message: 'no command runs on the nodes of a Kubernetes cluster' };
+    const { pass: passed, message } = await askHttp(new URL(check.http.url ?? ''), HTTP_MS);
     results.push(passed ? pass(name, message) : fail(name, message, 'see to what it asks for, then retry'));
   }
   return results;

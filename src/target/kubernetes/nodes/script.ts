@@ -7,6 +7,9 @@ export const TIMED_OUT = 124;
 /** Higher ones are of the pod: it was killed with the script. */
 export const SIGNALED = 128;
 
+/** In bytes; with a longer one no process can be started. */
+export const LONGEST_SCRIPT = 96 * 1024;
+
 /**
  * Arguments: folder, attempt, seconds, script, NAME=value … Whatever starts the pod a second time, the script runs once: its folder is claimed
  * first, and one that is there already gives the outcome that it holds.

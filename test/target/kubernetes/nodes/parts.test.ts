@@ -2,9 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { ClusterSpec } from '../../../../src/manifest/resource.ts';
 import { type Budget, blocking, selects } from '../../../../src/target/kubernetes/nodes/budgets.ts';
 import { deprecatedApis, isRemoved } from '../../../../src/target/kubernetes/nodes/deprecated.ts';
 import { waitsFor } from '../../../../src/target/kubernetes/nodes/drain.ts';
+import { notHonouredByNodes } from '../../../../src/target/kubernetes/nodes/honour.ts';
 import {
   type JobPod,
   jobName,
@@ -18,6 +20,7 @@ import * as memory from '../../../../src/target/kubernetes/nodes/memory.ts';
 import { inOrder, liveNode, type Node, viewNode } from '../../../../src/target/kubernetes/nodes/node.ts';
 import { type Pod, type PodView, viewPod } from '../../../../src/target/kubernetes/nodes/pods.ts';
 import { ALREADY, RUN_ON_NODE } from '../../../../src/target/kubernetes/nodes/script.ts';
+import { clusterSpec } from '../../ssh/driver.ts';
 
 const meta = (name: string, more: object = {}) => ({ name, uid: `uid-${name}`, resourceVersion: '1', ...more });
 
@@ -284,6 +287,41 @@ t.test('the Job of an upgrade', (t) => {
   t.not(jobName('Cluster/prod', 'n.7.1'), jobName('Cluster/test', 'n.7.1'));
   t.equal(nodeLabel('n-1'), 'n-1');
   t.ok(nodeLabel('n'.repeat(200)).length <= 63);
+  t.end();
+});
+
+t.test('what no node can be given is refused', (t) => {
+  const script = (run: string, interpreter: 'sh' | 'powershell' = 'sh') => ({ interpreter, run, timeout: '10m' });
+  const wrong = (upgrade: Partial<ClusterSpec['upgrade']>, over: Partial<ClusterSpec> = {}, run = 'true') =>
+    notHonouredByNodes({
+      spec: clusterSpec({ script: { ...script(run), run: { text: run } }, ...upgrade }, over),
+      runnable: { resource: 'Cluster/prod', revision: 'r', version: '1.36.3', script: script(run) },
+    }).map(({ path, result }) => `${path.join('.')}: ${result}`);
+  const drain = { timeout: '1m', command: ['sh'] };
+  const powershell = { ...script('x', 'powershell'), run: { text: 'x' } };
+  t.strictSame(wrong({}), []);
+  t.strictSame(wrong({}, {}, 'x'.repeat(96 * 1024 + 1)), ['upgrade.script: fail']);
+  t.strictSame(
+    wrong(
+      { drain, versionCommand: ['sh'], script: powershell },
+      {
+        create: { image: 'node', controlPlane: 1, nodes: 1 },
+        prechecks: [{ command: ['sh'] }, { http: { url: 'u' } }],
+      },
+    ),
+    [
+      ...['image: fail', 'upgrade.script.interpreter: fail', 'upgrade.versionCommand: fail'],
+      ...['upgrade.drain.command: fail', 'prechecks.0.command: fail'],
+    ],
+  );
+  const { script: _, ...without } = clusterSpec({}).upgrade;
+  t.strictSame(
+    notHonouredByNodes({
+      spec: { ...clusterSpec({}), upgrade: without },
+      runnable: { resource: 'Cluster/prod', revision: 'r', version: '1.36.3' },
+    }).map(({ path }) => path.join('.')),
+    ['upgrade.script'],
+  );
   t.end();
 });
 

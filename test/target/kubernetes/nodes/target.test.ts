@@ -300,7 +300,11 @@ t.test('prechecks say what is wrong, and what to do; and change nothing', async 
       .filter(({ result }) => result !== 'pass')
       .map(({ name, result, message }) => `${name}: ${result}: ${message}`);
   };
-  t.strictSame(await brief(), []);
+  const upgrade = {
+    ...spec().upgrade,
+    script: { interpreter: 'sh' as const, run: { text: 'upgrade' }, timeout: '10m' },
+  };
+  t.strictSame(await brief({ upgrade }), []);
   t.strictSame(api.list(JOBS), [], 'the Job is only tried');
 
   addPod(api, 'web-1', 'n-1');
@@ -339,7 +343,7 @@ t.test('prechecks say what is wrong, and what to do; and change nothing', async 
     };
   });
   await it.seen('all is seen', 'n-1', ({ ready, cordoned }) => !ready && cordoned);
-  t.strictSame(await brief({ prechecks: [{ http: { url: 'http://127.0.0.1:1/' } }] }), [
+  t.strictSame(await brief({ upgrade, prechecks: [{ http: { url: 'http://127.0.0.1:1/' } }] }), [
     'API server: fail: it is not ready: etcd failed',
     'API version: fail: the API server runs v1.35.9, and no node of its control plane is shown: a node with 1.36.3 would be newer',
     'permissions: fail: the operator may not patch nodes, patch jobs in sluice',
