@@ -60,6 +60,8 @@ export interface LiveInstance {
   weight?: number;
   /** Nothing new is put on it by whoever schedules there. */
   cordoned: boolean;
+  /** Of one that is out of service: whether it was cordoned before that, where the target remembers it. */
+  cordonedBefore?: boolean;
   /** Its last `update`. */
   attempt?: LiveAttempt;
   /** Its last taking out of service, where something is run for it: a drain. */

@@ -26,9 +26,11 @@ export const done = ({ state }: UnitRecord): boolean => state === 'Succeeded' ||
 export const atEnd = (record: UnitRecord): boolean => !underWay(record) && record.state !== 'Pending';
 
 /** What an earlier rollout left out of service goes back in: what it had stands beside it, not in what is seen of it now. */
-export function freshRecord({ service, weight, cordoned }: LiveInstance, now: Instant): UnitRecord {
+export function freshRecord(instance: LiveInstance, now: Instant): UnitRecord {
+  const { service, weight, cordonedBefore = false } = instance;
   const inService = service === 'in';
-  const before = { inService, ...(inService && weight !== undefined && { weight }), cordoned: inService && cordoned };
+  const cordoned = inService ? instance.cordoned : cordonedBefore;
+  const before = { inService, ...(inService && weight !== undefined && { weight }), cordoned };
   return { state: 'Pending', since: now, message: '', tries: 1, before, checks: { failures: 0, passed: false } };
 }
 

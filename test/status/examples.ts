@@ -474,6 +474,7 @@ const liveInstance = some<LiveInstance>(
     service: fc.constantFrom('in' as const, 'leaving' as const, 'out' as const),
     weight: fc.nat({ max: 256 }),
     cordoned: fc.boolean(),
+    cordonedBefore: fc.boolean(),
     attempt,
     drain: attempt,
     version: text,
@@ -482,7 +483,7 @@ const liveInstance = some<LiveInstance>(
     restarts: fc.nat({ max: 5 }),
     message: text,
   },
-  ...(['weight', 'attempt', 'drain', 'version', 'address', 'diedAt', 'message'] as const),
+  ...(['weight', 'cordonedBefore', 'attempt', 'drain', 'version', 'address', 'diedAt', 'message'] as const),
 );
 export const anyLive = some<Live>(
   {

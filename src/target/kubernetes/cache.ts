@@ -12,6 +12,8 @@ export interface CacheOptions<T> {
   path: string;
   /** Of labels: only these. */
   selector?: string;
+  /** Of fields: only these, e.g. `spec.nodeName=node-1`. */
+  fields?: string;
   /** What is kept of an object; the rest is dropped as soon as it is read. */
   keep(object: KubeObject): T;
   changed(now: T | undefined, before: T | undefined): void;
@@ -43,7 +45,7 @@ const FIRST_WAIT_MS = 200;
 const LONGEST_WAIT_MS = 15_000;
 
 export function openCache<T>(options: CacheOptions<T>): Cache<T> {
-  const { kube, path, selector, keep, changed } = options;
+  const { kube, path, selector, fields, keep, changed } = options;
   const entries = new Map<string, Entry<T>>();
   const closing = new AbortController();
   const byNamespace = path.includes('/namespaces/');
@@ -75,7 +77,7 @@ export function openCache<T>(options: CacheOptions<T>): Cache<T> {
     let version = '';
     let next: string | undefined;
     do {
-      const query = { labelSelector: selector, limit: PAGE, continue: next };
+      const query = { labelSelector: selector, fieldSelector: fields, limit: PAGE, continue: next };
       const page = await kube.ask<ObjectList>('GET', path, { query, signal: closing.signal });
       for (const object of page.items) {
         seen.add(keyOf(object));
@@ -93,7 +95,7 @@ export function openCache<T>(options: CacheOptions<T>): Cache<T> {
   async function watch(from: string): Promise<string> {
     const query = {
       ...{ watch: true, allowWatchBookmarks: true, resourceVersion: from },
-      ...{ labelSelector: selector, timeoutSeconds: WATCH_SECONDS },
+      ...{ labelSelector: selector, fieldSelector: fields, timeoutSeconds: WATCH_SECONDS },
     };
     const late = AbortSignal.timeout((WATCH_SECONDS + 30) * 1000);
     const signal = AbortSignal.any([closing.signal, late]);

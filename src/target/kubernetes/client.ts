@@ -34,8 +34,11 @@ export class KubeError extends Error {
   readonly status?: number;
   /** Of the API: `AlreadyExists`, `Conflict`, `Invalid`, `Forbidden` … */
   readonly reason?: string;
-  constructor(message: string, answer: { status?: number; reason?: string } = {}) {
+  /** What it says of each single thing that is in the way, e.g. a disruption budget. */
+  readonly causes: string[];
+  constructor(message: string, answer: { status?: number; reason?: string; causes?: string[] } = {}) {
     super(message);
+    this.causes = answer.causes ?? [];
     if (answer.status !== undefined) this.status = answer.status;
     if (answer.reason !== undefined) this.reason = answer.reason;
   }
@@ -77,7 +80,7 @@ export interface Kube {
   close(): void;
 }
 
-const FIELD_MANAGER = 'sluice';
+export const FIELD_MANAGER = 'sluice';
 const TIMEOUT_MS = 30_000;
 /** Tokens of a pod and certificates on the disk change while the operator runs. */
 const FRESH_MS = 60_000;
@@ -272,10 +275,11 @@ function parsed<T>(response: IncomingMessage, text: string, url: URL): T {
 }
 
 function refusal({ statusCode = 500 }: IncomingMessage, text: string, url: URL): KubeError {
-  let answer: { message?: string; reason?: string } = {};
+  let answer: { message?: string; reason?: string; details?: { causes?: { message?: string }[] } } = {};
   try {
     answer = JSON.parse(text);
   } catch {}
   const message = answer.message ?? `${url.pathname} was answered with ${statusCode} ${text.slice(0, 200).trim()}`;
-  return new KubeError(message, { status: statusCode, ...(answer.reason && { reason: answer.reason }) });
+  const causes = (answer.details?.causes ?? []).flatMap((cause) => cause.message ?? []);
+  return new KubeError(message, { status: statusCode, causes, ...(answer.reason && { reason: answer.reason }) });
 }

@@ -9,11 +9,11 @@ import type { AnyRunnable, InstanceSpec, ResourceId, SshHost, SshTarget } from '
 import type { Live, LiveInstance } from '../../plan/live.ts';
 import type { Action } from '../../rollout/decision.ts';
 import { openUnitPlace } from '../hosts/attempts.ts';
+import { readDeclared } from '../hosts/declared.ts';
 import { StaleEpoch, type UnitDriver } from '../ports.ts';
 import { carryOut, type UnitAction } from './acts.ts';
 import { openBalancer } from './balancer.ts';
 import { openConnections } from './connections.ts';
-import { readDeclared } from './declared.ts';
 import { liveInstance, serviceOf } from './instance.ts';
 import { membersInOrder, unitFolder } from './members.ts';
 import { precheckHosts } from './precheck.ts';

@@ -15,6 +15,13 @@ interface Change {
   object: Json;
 }
 
+interface Watcher {
+  response: ServerResponse;
+  collection: string;
+  selector: string;
+  fields: string;
+}
+
 export interface FakeApi {
   url: string;
   /** A kubeconfig with the context `test`. */
@@ -31,6 +38,12 @@ export interface FakeApi {
   writes: string[];
   /** The next requests that match are answered so. */
   refuse(method: string, path: RegExp, status: number, message: string, times?: number): void;
+  /** Refuses nothing any more. */
+  recover(): void;
+  /** What is asked there is answered so: text, or an object. */
+  answer(path: string, body: Json): void;
+  /** Whoever asks whether it may do so is told no; it may do it all the same. */
+  forbid(verb: string): void;
   /** Ends all watches; `forget`: what was before cannot be asked for any more. */
   dropWatches(forget?: boolean): void;
   watches(): number;
@@ -40,9 +53,11 @@ export interface FakeApi {
 export async function startApi(): Promise<FakeApi> {
   const objects = new Map<string, Json>();
   const changes: Change[] = [];
-  const watchers = new Set<{ response: ServerResponse; collection: string; selector: string }>();
+  const watchers = new Set<Watcher>();
   const writes: string[] = [];
   const refusals: { method: string; path: RegExp; status: number; message: string; times: number }[] = [];
+  const answers = new Map<string, Json>();
+  const forbidden = new Set<string>();
   let written: (path: string, object: Json) => void = () => {};
   let version = 1000;
   let oldest = 0;
@@ -54,11 +69,8 @@ export async function startApi(): Promise<FakeApi> {
     changes.push(change);
     for (const watcher of watchers) tell(watcher, change);
   }
-  const tell = (
-    { response, collection, selector }: { response: ServerResponse; collection: string; selector: string },
-    change: Change,
-  ) => {
-    if (change.collection === collection && selects(selector, change.object))
+  const tell = ({ response, collection, selector, fields }: Watcher, change: Change) => {
+    if (isIn(collection, change.collection) && selects(selector, change.object) && hasFields(fields, change.object))
       response.write(`${JSON.stringify({ type: change.type, object: change.object })}\n`);
   };
   function store(path: string, object: Json, by: string): Json {
@@ -98,10 +110,14 @@ export async function startApi(): Promise<FakeApi> {
       send(status, { kind: 'Status', code: status, message, reason });
     const refusal = refusals.find((each) => each.method === method && each.path.test(path) && each.times-- > 0);
     if (refusal !== undefined) return fail(refusal.status, refusal.message);
+    const fixed = answers.get(path);
+    if (typeof fixed === 'string') return void response.end(fixed);
+    if (fixed !== undefined) return send(200, fixed);
     const parameter = (name: string) => url.searchParams.get(name) ?? '';
     const selector = parameter('labelSelector');
+    const fields = parameter('fieldSelector');
     const isCollection =
-      /\/(pods|replicasets|configmaps|secrets|services|httproutes|events|leases|persistentvolumeclaims|horizontalpodautoscalers|nodes)$/.test(
+      /\/(pods|replicasets|configmaps|secrets|services|httproutes|events|leases|persistentvolumeclaims|horizontalpodautoscalers|nodes|jobs|poddisruptionbudgets|selfsubjectaccessreviews)$/.test(
         path,
       );
     const wrote = (status: number, at: string, object: Json) => {
@@ -118,14 +134,16 @@ export async function startApi(): Promise<FakeApi> {
         response.end(`${JSON.stringify({ type: 'ERROR', object })}\n`);
         return;
       }
-      const watcher = { response, collection: path, selector };
+      const watcher = { response, collection: path, selector, fields };
       for (const change of changes) if (change.version > from) tell(watcher, change);
       watchers.add(watcher);
       response.on('close', () => watchers.delete(watcher));
       return;
     }
     if (method === 'GET' && isCollection) {
-      const all = [...objects].filter(([at, object]) => collectionOf(at) === path && selects(selector, object));
+      const all = [...objects].filter(
+        ([at, object]) => isIn(path, collectionOf(at)) && selects(selector, object) && hasFields(fields, object),
+      );
       const start = Number(parameter('continue') || 0);
       const end = start + Number(parameter('limit') || all.length);
       const items = all.slice(start, end).map(([, object]) => object);
@@ -134,9 +152,18 @@ export async function startApi(): Promise<FakeApi> {
     }
     if (method === 'POST' && isCollection) {
       const object = JSON.parse(text);
+      if (path.endsWith('/selfsubjectaccessreviews')) {
+        const allowed = !forbidden.has(object.spec.resourceAttributes.verb);
+        return send(201, { ...object, status: { allowed } });
+      }
       const at = `${path}/${object.metadata.name}`;
+      if (parameter('dryRun') !== '') return send(201, object);
       if (objects.has(at)) return fail(409, `${object.metadata.name} already exists`, 'AlreadyExists');
       return wrote(201, at, store(at, object, 'client'));
+    }
+    if (method === 'POST' && path.endsWith('/eviction')) {
+      remove(collectionOf(path));
+      return wrote(201, path, JSON.parse(text));
     }
     const before = objects.get(path);
     if (method === 'PATCH' && request.headers['content-type'] === 'application/apply-patch+yaml')
@@ -156,6 +183,13 @@ export async function startApi(): Promise<FakeApi> {
       const its = object.metadata.resourceVersion;
       if (its !== undefined && its !== before.metadata.resourceVersion) return fail(409, 'it was changed', 'Conflict');
       return wrote(200, path, store(path, object, 'client'));
+    }
+    if (method === 'PATCH' && request.headers['content-type'] === 'application/merge-patch+json') {
+      const patch = JSON.parse(text);
+      for (const its of ['resourceVersion', 'uid'])
+        if ((patch.metadata?.[its] ?? before.metadata[its]) !== before.metadata[its])
+          return fail(409, 'it was changed', 'Conflict');
+      return wrote(200, path, store(path, merged(structuredClone(before), patch), 'client'));
     }
     if (method === 'PATCH') {
       const patched = jsonPatched(structuredClone(before), JSON.parse(text));
@@ -199,6 +233,9 @@ export async function startApi(): Promise<FakeApi> {
       written = listener;
     },
     writes,
+    forbid: (verb) => void forbidden.add(verb),
+    recover: () => void refusals.splice(0),
+    answer: (path, body) => void answers.set(path, body),
     refuse: (method, path, status, message, times = 1) => void refusals.push({ method, path, status, message, times }),
     dropWatches(forget = false) {
       if (forget) oldest = ++version;
@@ -219,10 +256,23 @@ function selects(selector: string, { metadata: { labels = {} } }: Json): boolean
   });
 }
 
+/** `/api/v1/pods` holds those of every namespace. */
+function isIn(wanted: string, collection: string): boolean {
+  return collection === wanted || collection.replace(/\/namespaces\/[^/]+(?=\/[^/]+$)/, '') === wanted;
+}
+
+/** `spec.nodeName=node-1` */
+function hasFields(fields: string, object: Json): boolean {
+  const [path = '', value] = fields.split('=');
+  return path === '' || path.split('.').reduce((at: Json, name) => at?.[name], object) === value;
+}
+
 function merged(into: Json, from: Json): Json {
   if (typeof from !== 'object' || from === null || Array.isArray(from) || typeof into !== 'object') return from;
   const result = { ...into };
-  for (const [name, value] of Object.entries(from)) result[name] = merged(result[name], value);
+  for (const [name, value] of Object.entries(from))
+    if (value === null) delete result[name];
+    else result[name] = merged(result[name], value);
   return result;
 }
 

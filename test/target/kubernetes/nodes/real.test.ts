@@ -1,0 +1,188 @@
+/** Against a real API server with its controllers: what a server of the tests' own would only repeat. */
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { ClusterRunnable, ClusterSpec } from '../../../../src/manifest/resource.ts';
+import type { LiveInstance } from '../../../../src/plan/live.ts';
+import type { Plan } from '../../../../src/plan/plan.ts';
+import { openKubernetesNodes } from '../../../../src/target/kubernetes/nodes/target.ts';
+import { until } from '../../../e2e/support.ts';
+import { clusterSpec } from '../../ssh/driver.ts';
+import type { Json } from '../api.ts';
+import { actAsKubelets, hollowCluster } from './hollow.ts';
+
+const { kube, skip } = await hollowCluster();
+const real = { timeout: 300_000, ...(skip !== undefined && { skip }) };
+if (skip === undefined) t.teardown(() => kube.close());
+const { signal } = new AbortController();
+const VERSION = '1.36.9';
+
+const DEPLOYMENTS = '/apis/apps/v1/namespaces';
+
+async function space(t: Test, replicas: number, minAvailable: number): Promise<string> {
+  const name = `sluice-nodes-${process.pid}-${Date.now().toString(36)}`;
+  await kube.ask('POST', '/api/v1/namespaces', { body: { metadata: { name } } });
+  t.teardown(() => kube.ask('DELETE', `/api/v1/namespaces/${name}`));
+  const labels = { app: 'web' };
+  const containers = [{ name: 'web', image: 'web:1' }];
+  const template = { metadata: { labels }, spec: { containers, terminationGracePeriodSeconds: 1 } };
+  const selector = { matchLabels: labels };
+  const metadata = { name: 'web' };
+  await kube.ask('POST', `${DEPLOYMENTS}/${name}/deployments`, {
+    body: { metadata, spec: { replicas, selector, template } },
+  });
+  await kube.ask('POST', `/apis/policy/v1/namespaces/${name}/poddisruptionbudgets`, {
+    body: { metadata, spec: { selector, minAvailable } },
+  });
+  await until(
+    'all of them run, and their budget knows',
+    async () => {
+      const budget = await kube.ask<Json>('GET', `/apis/policy/v1/namespaces/${name}/poddisruptionbudgets/web`);
+      return budget.status?.currentHealthy === replicas;
+    },
+    120,
+  );
+  return name;
+}
+
+const script = { interpreter: 'sh' as const, run: 'upgrade', timeout: '10m' };
+const spec = (timeout: string): ClusterSpec =>
+  clusterSpec({ drain: { timeout }, script: { ...script, run: { text: script.run } } }, { version: VERSION });
+const PROD = 'Cluster/hollow';
+const runnable: ClusterRunnable = { resource: PROD, revision: 'r2', version: VERSION, script };
+
+async function driven(t: Test, namespace: string, timeout: string) {
+  const { items } = await kube.ask<{ items: Json[] }>('GET', '/api/v1/nodes');
+  const highest = Math.max(0, ...items.map(({ metadata }) => Number(metadata.annotations?.['sluice/epoch'] ?? 0)));
+  const driver = await openKubernetesNodes({
+    ...{ name: 'hollow', kube, namespace, image: 'busybox:1.37', epoch: highest + 1 },
+    dataDir: join(t.testdir(), 'cache'),
+  });
+  t.teardown(() => driver.close());
+  await driver.declare(PROD, spec(timeout));
+  const units = async () => (await driver.observe([PROD], signal)).get(PROD)?.instances ?? [];
+  const seen = (what: string, id: string, holds: (unit: LiveInstance) => boolean, act = async () => {}) =>
+    until(
+      what,
+      async () => {
+        const found = (await units()).find((unit) => unit.id === id);
+        if (found !== undefined && holds(found)) return found;
+        await act();
+        return undefined;
+      },
+      120,
+    );
+  return { driver, units, seen };
+}
+
+/** The worker with the most pods of a namespace. */
+async function busiest(namespace: string): Promise<string> {
+  const { items } = await kube.ask<{ items: Json[] }>('GET', `/api/v1/namespaces/${namespace}/pods`);
+  const count = new Map<string, number>();
+  for (const { spec } of items) count.set(spec.nodeName, (count.get(spec.nodeName) ?? 0) + 1);
+  return [...count].sort((a, b) => b[1] - a[1])[0]?.[0] ?? '';
+}
+
+t.test(
+  'a budget holds while a node is emptied; its Job runs there, its version is read, it is put back',
+  real,
+  async (t) => {
+    const namespace = await space(t, 6, 5);
+    const it = await driven(t, namespace, '2m');
+    const node = await busiest(namespace);
+    const plan: Plan = {
+      ...{ generation: 1, to: 'r2', version: '' },
+      stages: [
+        {
+          name: 'batch 1',
+          goal: { kind: 'units', want: { [node]: { to: 'r2', undo: [] } }, maxInFlight: 1 },
+          gates: [],
+        },
+      ],
+    };
+    const results = await it.driver.precheck(PROD, spec('2m'), runnable, plan, signal);
+    const told = new Map(results.map(({ name, result }) => [name, result]));
+    for (const name of [
+      'API server',
+      'API version',
+      'permissions',
+      'nodes',
+      'pressure',
+      'disruption budgets',
+      'upgrade Job',
+    ])
+      t.equal(told.get(name), 'pass', `${name}: ${results.find((each) => each.name === name)?.message}`);
+    t.ok(told.has('deprecated APIs'));
+
+    const attempt = `${node}.${process.pid}.1`;
+    const start = (action: Parameters<typeof it.driver.start>[1]) => it.driver.start(PROD, action, runnable, signal);
+    const takeOut = () => start({ kind: 'takeOut', unit: node, attempt, cordon: true });
+    let least = 6;
+    const out = await it.seen(
+      'it is empty',
+      node,
+      ({ service }) => service === 'out',
+      async () => {
+        await takeOut();
+        const { items } = await kube.ask<{ items: Json[] }>('GET', `/api/v1/namespaces/${namespace}/pods`);
+        const well = items.filter(
+          ({ metadata, status }) =>
+            metadata.deletionTimestamp === undefined &&
+            status.conditions?.some(({ type, status }: Json) => type === 'Ready' && status === 'True'),
+        );
+        least = Math.min(least, well.length);
+      },
+    );
+    t.match(out, { cordoned: true, drain: { state: 'succeeded' } });
+    t.ok(least >= 5, `never less than the budget says: ${least}`);
+
+    const kubelets = actAsKubelets(kube, namespace, VERSION);
+    t.teardown(kubelets.stop);
+    kubelets.exits.set(node, { code: 3, said: 'one\ndisk full\n' });
+    await start({ kind: 'update', unit: node, attempt, change: { to: 'r2', undo: [] } });
+    const failed = await it.seen('it failed', node, ({ attempt }) => attempt?.state === 'failed');
+    t.equal(failed.attempt?.message, 'exited with code 3: disk full');
+
+    kubelets.exits.delete(node);
+    const second = `${node}.${process.pid}.2`;
+    await start({ kind: 'takeOut', unit: node, attempt: second, cordon: true });
+    await it.seen('it is empty', node, ({ drain, service }) => drain?.id === second && service === 'out');
+    await start({ kind: 'update', unit: node, attempt: second, change: { to: 'r2', undo: [] } });
+    const done = await it.seen(
+      'it has the version',
+      node,
+      ({ attempt, version }) => attempt?.state === 'succeeded' && version === VERSION,
+    );
+    t.strictSame(done.applied.slice(-1), ['r2']);
+    await start({ kind: 'putBack', unit: node, cordoned: false });
+    await it.seen('it is back', node, ({ service, cordoned }) => service === 'in' && !cordoned);
+  },
+);
+
+t.test('a budget that lets no pod go is told before, and named when it held back a drain', real, async (t) => {
+  const namespace = await space(t, 3, 3);
+  const it = await driven(t, namespace, '3s');
+  const node = await busiest(namespace);
+  const plan: Plan = {
+    ...{ generation: 1, to: 'r2', version: '' },
+    stages: [
+      { name: 'batch 1', goal: { kind: 'units', want: { [node]: { to: 'r2', undo: [] } }, maxInFlight: 1 }, gates: [] },
+    ],
+  };
+  const results = await it.driver.precheck(PROD, spec('3s'), runnable, plan, signal);
+  t.match(
+    results.find(({ name }) => name === 'disruption budgets'),
+    {
+      ...{ result: 'fail', message: new RegExp(`${namespace}/web \\(needs 3 of 3 pods, 3 are well`) },
+    },
+  );
+  const attempt = `${node}.${process.pid}.3`;
+  await it.driver.start(PROD, { kind: 'takeOut', unit: node, attempt, cordon: true }, runnable, signal);
+  const failed = await it.seen('it failed', node, ({ drain }) => drain?.state === 'failed');
+  t.match(
+    failed.drain?.message,
+    /web-\S+ held back: The disruption budget web needs 3 healthy pods and has 3 currently/,
+  );
+  t.equal((await kube.ask<{ items: Json[] }>('GET', `/api/v1/namespaces/${namespace}/pods`)).items.length, 3);
+  await it.driver.start(PROD, { kind: 'putBack', unit: node, cordoned: false }, runnable, signal);
+  await it.seen('it is back', node, ({ service, cordoned }) => service === 'in' && !cordoned);
+});
