@@ -178,8 +178,9 @@ export const cameThrough = (rollout: Rollout): boolean => notUpdated(rollout).le
 export function planBack(resource: InstanceResource, rollout: Rollout, live: Live, now: Instant): Rollout {
   const { to, from } = rollout.plan;
   const updated = new Set((live.instances ?? []).filter(({ applied }) => applied.at(-1) === to).map(({ id }) => id));
+  // An earlier rollout may have begun on it what this one had not come to yet.
   const undone = unitsOf(rollout).flatMap(([id, record]): [string, UnitRecord][] =>
-    updated.has(id) ? [[id, again(record, now)]] : [],
+    updated.has(id) ? [[id, record.state === 'Pending' ? record : again(record, now)]] : [],
   );
   const stages = backStages(
     resource,
