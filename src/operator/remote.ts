@@ -66,6 +66,8 @@ export async function openStatusRemote(
   const made = new Set<Oid>();
   /** A push failed, and what the remote holds now was not read yet. */
   let unread = false;
+  /** It is being read now. */
+  let reading = false;
   const opened = reachable ? await takeOver() : await StatusStore.open(objects, seen);
   let store = opened.store;
 
@@ -142,6 +144,22 @@ export async function openStatusRemote(
     return updates.filter((update) => !rejected.refs.some(({ ref }) => ref === update.ref));
   }
 
+  async function readAnew(): Promise<{ kind: 'taken-over' | 'tampered'; message: string } | undefined> {
+    const lease = await readLease(clone, signal);
+    if (lease !== undefined && lease.epoch > epoch) {
+      return { kind: 'taken-over', message: takenOverMessage(lease, epoch) };
+    }
+    known = await listRefs();
+    const now = await git.reread(STATUS_REF, signal);
+    ({ store } = await StatusStore.open(objects, now));
+    const untouched = isOwn(now);
+    read(now);
+    if (untouched) return undefined;
+    const what = now === undefined ? 'was deleted' : `holds commit ${now.slice(0, 10)}`;
+    const message = `sluice/status ${what}, which this operator did not write; look at it, then sluice continue`;
+    return { kind: 'tampered', message };
+  }
+
   const remote: StatusRemote = {
     publication: (change) => ({
       id: change.id,
@@ -154,6 +172,8 @@ export async function openStatusRemote(
       return store.prepare(documents, head);
     },
     async push(write, wishes) {
+      // `write` was made of what was thought to stand there: what was never pushed would be taken for pushed.
+      if (unread) throw new GitError('failed', 'what the remote holds is not known since the last push failed');
       const updates = await updatesOf(wishes);
       try {
         return await pushAll(write, updates);
@@ -167,20 +187,13 @@ export async function openStatusRemote(
     async afterFailure(error) {
       if (!(error instanceof GitError)) throw error;
       unread ||= forgets(error);
-      if (!unread) return undefined;
-      const lease = await readLease(clone, signal);
-      if (lease !== undefined && lease.epoch > epoch) {
-        return { kind: 'taken-over', message: takenOverMessage(lease, epoch) };
+      if (!unread || reading) return undefined;
+      reading = true;
+      try {
+        return await readAnew();
+      } finally {
+        reading = false;
       }
-      known = await listRefs();
-      const now = await git.reread(STATUS_REF, signal);
-      ({ store } = await StatusStore.open(objects, now));
-      const untouched = isOwn(now);
-      read(now);
-      if (untouched) return undefined;
-      const what = now === undefined ? 'was deleted' : `holds commit ${now.slice(0, 10)}`;
-      const message = `sluice/status ${what}, which this operator did not write; look at it, then sluice continue`;
-      return { kind: 'tampered', message };
     },
     highestTag: (id) => Math.max(0, ...(known ?? NO_REFS).tags(id)),
   };

@@ -16,13 +16,19 @@ export function changeTo(applied: Revision[], to: Revision): UnitChange | undefi
   return { to, undo: at < 0 ? [] : applied.slice(at + 1).reverse() };
 }
 
+/** A run that ended badly, or of which nothing tells how it ended, brought the unit nowhere, though its revision is on top. */
+function changeOf({ applied, attempt }: LiveInstance, to: Revision): UnitChange | undefined {
+  const inVain = attempt?.state === 'failed' || attempt?.state === 'unknown';
+  return changeTo(applied, to) ?? (inVain ? { to, undo: [] } : undefined);
+}
+
 /** Fleets: the instances in service that differ, in equal batches, larger first; what is missing of `size` is created first. */
 export function fleetStages(spec: FleetSpec, revision: Revision, instances: LiveInstance[]): Stage[] {
   const stages: Stage[] = [];
   if ('size' in spec.members && instances.length < spec.members.size) {
     stages.push({ name: 'create', goal: { kind: 'members', size: spec.members.size, revision }, gates: [] });
   }
-  const units = instances.filter((instance) => instance.ready && changeTo(instance.applied, revision) !== undefined);
+  const units = instances.filter((instance) => instance.ready && changeOf(instance, revision) !== undefined);
   return [...stages, ...batchStages(units, equalBatches(units.length, spec.batches), revision, spec.pause)];
 }
 
@@ -34,15 +40,13 @@ export function fleetStagesBack(spec: FleetSpec, touched: string[], undo: UnitCh
 
 /** Clusters: each node of the control plane alone, then the others in doubling batches. */
 export function clusterStages(spec: ClusterSpec, revision: Revision, instances: LiveInstance[]): Stage[] {
-  const differing = instances.filter((instance) => changeTo(instance.applied, revision) !== undefined);
+  const differing = instances.filter((instance) => changeOf(instance, revision) !== undefined);
   const masters = differing.filter((instance) => instance.controlPlane);
   const nodes = differing.filter((instance) => !instance.controlPlane);
   const all = instances.filter((instance) => !instance.controlPlane).length;
   const count = instances.length - all;
   const done = count - masters.length;
-  const first = masters.map(({ id, applied }, index) =>
-    masterStage(id, done + index, count, changeTo(applied, revision)),
-  );
+  const first = masters.map((node, index) => masterStage(node.id, done + index, count, changeOf(node, revision)));
   const sizes = doublingBatches(all, spec.upgrade.maxBatchPercent, nodes.length);
   const stages = [...first, ...batchStages(nodes, sizes, revision, 'never')];
   const goal = clusterMembers(spec, revision);
@@ -96,11 +100,9 @@ function masterStage(id: string, index: number, of: number, change: UnitChange |
 }
 
 function batchStages(units: LiveInstance[], sizes: number[], revision: Revision, pause: FleetSpec['pause']): Stage[] {
-  const applied = new Map(units.map((unit) => [unit.id, unit.applied]));
-  const groups = grouped([...applied.keys()], sizes);
-  return groups.map((group, index) =>
-    unitsStage(group, index, groups.length, pause, (id) => changeTo(applied.get(id) ?? [], revision)),
-  );
+  const changes = new Map(units.map((unit) => [unit.id, changeOf(unit, revision)]));
+  const groups = grouped([...changes.keys()], sizes);
+  return groups.map((group, index) => unitsStage(group, index, groups.length, pause, (id) => changes.get(id)));
 }
 
 function unitsStage(

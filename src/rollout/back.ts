@@ -2,8 +2,9 @@
 import { isInstances, isReplicas } from '../manifest/kinds.ts';
 import type { InstanceResource } from '../manifest/resource.ts';
 import { goalsInEffect } from '../plan/effect.ts';
-import type { Instant } from '../plan/live.ts';
-import { reached } from '../plan/reached.ts';
+import type { Instant, Live } from '../plan/live.ts';
+import type { Goal } from '../plan/plan.ts';
+import { doneOf, reached } from '../plan/reached.ts';
 import { finish } from './finish.ts';
 import { askGates } from './gates.ts';
 import { anyUnderWay, countText, planBack, stageEnded, troubleOf } from './instances.ts';
@@ -14,10 +15,11 @@ import { move } from './transitions.ts';
 /** The same rollout turns: the settled goals are the way back; of units, what was updated goes back. */
 export function turn(rollout: Rollout, now: Instant, message: string): Rollout {
   const { reachedAt: _, ...rest } = rollout;
-  return { ...move(rest, 'RollingBack', now, `rolls back: ${message}`), turned: true, held: false };
+  const turned = { ...move(rest, 'RollingBack', now, `rolls back: ${message}`), turned: true, held: false };
+  return { ...turned, progress: { mark: '', at: now } };
 }
 
-/** Only an unknown tip, a fleet's pause or a unit that failed pauses a way back. */
+/** Only an unknown tip, a fleet's pause, a unit that failed or replicas that do not come up pause a way back. */
 export function pausedBack(context: Context, state: State, rollout: Rollout): Step {
   const { resource, now } = context;
   if (isReplicas(resource)) return { state };
@@ -58,10 +60,32 @@ export function rollingBack(context: Context, state: State, rollout: Rollout): S
   if (isInstances(resource)) return unitsBack(context, state, rollout, resource);
   const goals = goalsInEffect(resource.spec.kind, state.settled, [], -1);
   const back = goals.every((goal) => reached(goal, live, now));
-  if (!back) return { state, why: `rolls back${trouble(live)}` };
+  if (!back) return waitForReplicas(context, state, rollout, goals);
   const settled = { ...state.settled, observed: true };
   const to = rollout.plan.from ?? 'nothing';
   return {
     state: finish({ ...state, settled }, rollout, 'RolledBack', now, `${rollout.message}; ${to} runs again`, resource),
   };
+}
+
+/** What runs is gone back to, but does not come up: a person has to look, as on the way forward. */
+function waitForReplicas({ resource, live, now }: Context, state: State, rollout: Rollout, goals: Goal[]): Step {
+  const mark = backMark(goals, live, now);
+  const progress = mark === rollout.progress.mark ? rollout.progress : { mark, at: now };
+  const next: Rollout = { ...rollout, progress };
+  const deadline = progress.at + resource.spec.progressDeadlineSeconds * 1000;
+  if (now >= deadline) {
+    const message = `no progress for ${resource.spec.progressDeadlineSeconds} s on the way back${trouble(live)}`;
+    return { state: pause(state, next, 'Failure', message, now) };
+  }
+  return { state: { ...state, rollout: next }, why: `rolls back: ${mark}${trouble(live)}`, wakeAt: deadline };
+}
+
+/** `2 of 3 ready, 1 of others left`: it changes whenever more is done than before. */
+function backMark(goals: Goal[], live: Live, now: Instant): string {
+  const replicas = goals.filter((goal) => goal.kind === 'replicas');
+  const wanted = replicas.reduce((sum, { want }) => sum + Object.values(want).reduce((a, b) => a + b, 0), 0);
+  const done = replicas.reduce((sum, goal) => sum + doneOf(goal, live, now), 0);
+  const others = live.units.filter((unit) => !replicas.some(({ want }) => (want[unit.revision] ?? 0) > 0)).length;
+  return `${done} of ${wanted} ready${others === 0 ? '' : `, ${others} of others left`}`;
 }

@@ -8,7 +8,7 @@ import type { Rollout, UnitRecord, Units } from './state.ts';
 import { tallyOf } from './tally.ts';
 import { earliest } from './times.ts';
 import { entriesOf, placeOf, recordOf, unitList, withRecords } from './unit-list.ts';
-import { again, atEnd, freshRecord, moveUnit, stepUnit } from './units.ts';
+import { again, atEnd, attemptOf, freshRecord, moveUnit, stepUnit } from './units.ts';
 
 /** Every unit of the plan as it is before anything is done to it. */
 export function freeze(stages: Stage[], live: Live, now: Instant): Units {
@@ -26,7 +26,7 @@ export interface Advanced {
 
 /** Units under way go as far as they can; others of the stage begin, if they may and as many as there is room for. */
 export function advance(
-  { spec }: InstanceResource,
+  { spec, revision }: InstanceResource,
   rollout: Rollout,
   live: Live,
   now: Instant,
@@ -44,7 +44,7 @@ export function advance(
     if (found === undefined || change === undefined) continue;
     const record = found.state === 'Pending' ? moveUnit(found, 'TakingOut', now) : found;
     const step = stepUnit(
-      { id, spec, rollout: rollout.id, change, instance: instanceOf(live, units, id), now },
+      { id, spec, revision, rollout: rollout.id, change, instance: instanceOf(live, units, id), now },
       record,
     );
     changed.push([id, step.record]);
@@ -142,11 +142,18 @@ export function countText(rollout: Rollout): string {
   return parts.join(', ');
 }
 
+const anotherTry = (record: UnitRecord, now: Instant): UnitRecord =>
+  record.state === 'Pending' ? { ...record, tries: record.tries + 1 } : again(record, now);
+
 /** Before it ends: what is out of service goes back, if it answers. The same record where nothing is to be done. */
 export function putBackLeft(rollout: Rollout, live: Live, now: Instant): Rollout {
   const changed: [string, UnitRecord][] = [];
   for (const instance of live.instances ?? []) {
     const record = recordOf(rollout.units, instance.id);
+    if (record?.state === 'Pending') {
+      const found = begunUnrecorded(rollout, record, instance, now);
+      if (found !== undefined) changed.push([instance.id, found]);
+    }
     if (record?.state !== 'Failed' && record?.state !== 'Unknown') continue;
     const isBack = instance.service === 'in' && instance.cordoned === record.before.cordoned;
     if (isBack || !instance.ready || record.as !== undefined) continue;
@@ -154,6 +161,18 @@ export function putBackLeft(rollout: Rollout, live: Live, now: Instant): Rollout
   }
   if (changed.length === 0 || rollout.units === undefined) return rollout;
   return { ...rollout, units: withRecords(rollout.units, changed) };
+}
+
+/** An operator that died had begun with it, and what it pushed last did not say so yet. */
+function begunUnrecorded({ id }: Rollout, record: UnitRecord, instance: LiveInstance, now: Instant) {
+  const attempt = attemptOf({ id: instance.id, rollout: id }, record);
+  // Looked up from there on, it finishes.
+  if (instance.attempt?.id === attempt) return moveUnit(record, 'TakingOut', now);
+  if (!record.before.inService || instance.service === 'in') return undefined;
+  const message = 'was only taken out of service';
+  if (!instance.ready) return moveUnit(record, 'Canceled', now, message);
+  const leaving = moveUnit(record, 'TakingOut', now);
+  return { ...moveUnit(leaving, 'PuttingBack', now, message), as: 'Canceled' as const };
 }
 
 const notUpdated = (rollout: Rollout): string[] => {
@@ -178,8 +197,9 @@ export const cameThrough = (rollout: Rollout): boolean => notUpdated(rollout).le
 export function planBack(resource: InstanceResource, rollout: Rollout, live: Live, now: Instant): Rollout {
   const { to, from } = rollout.plan;
   const updated = new Set((live.instances ?? []).filter(({ applied }) => applied.at(-1) === to).map(({ id }) => id));
+  // An earlier rollout may have begun on it what this one had not come to yet.
   const undone = unitsOf(rollout).flatMap(([id, record]): [string, UnitRecord][] =>
-    updated.has(id) ? [[id, again(record, now)]] : [],
+    updated.has(id) ? [[id, anotherTry(record, now)]] : [],
   );
   const stages = backStages(
     resource,

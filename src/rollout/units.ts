@@ -1,5 +1,5 @@
 /** One unit of a fleet or a cluster through a rollout: out of service, updated, verified, back. */
-import type { InstanceSpec } from '../manifest/resource.ts';
+import type { InstanceSpec, Revision } from '../manifest/resource.ts';
 import type { Instant, LiveAttempt, LiveInstance } from '../plan/live.ts';
 import type { UnitChange } from '../plan/plan.ts';
 import type { Action, Question } from './decision.ts';
@@ -50,7 +50,9 @@ export function again(record: UnitRecord, now: Instant): UnitRecord {
 
 export interface UnitContext {
   id: string;
+  /** As they are declared now: the rollout may be on its way to what was declared before. */
   spec: InstanceSpec;
+  revision: Revision;
   rollout: number;
   change: UnitChange;
   instance: LiveInstance | undefined;
@@ -82,7 +84,10 @@ const STEPS: Partial<Record<UnitState, (context: UnitContext, record: UnitRecord
 };
 
 /** The same after a crash, another after a retry: `web-3.7.1`. */
-const attemptOf = ({ id, rollout }: UnitContext, { tries }: UnitRecord): string => `${id}.${rollout}.${tries}`;
+export const attemptOf = (
+  { id, rollout }: Pick<UnitContext, 'id' | 'rollout'>,
+  { tries }: Pick<UnitRecord, 'tries'>,
+): string => `${id}.${rollout}.${tries}`;
 
 function takingOut(context: UnitContext, record: UnitRecord): UnitStep {
   const { id, instance, spec, now } = context;
@@ -122,9 +127,10 @@ const CHECK_FAILURES = 3;
 
 /** It answers, a node reports the version that was asked for, and the manifest's checks pass. */
 function verifying(context: UnitContext, record: UnitRecord): UnitStep {
-  const { id, instance, spec, now } = context;
+  const { id, instance, spec, revision, change, now } = context;
   if (!instance?.ready) return { record: { ...record, message: instance?.message ?? 'does not answer yet' } };
-  if (spec.kind === 'Cluster' && instance.version !== spec.version) {
+  // Another version may be declared by now: that which it was to get is then not known any more.
+  if (spec.kind === 'Cluster' && change.to === revision && instance.version !== spec.version) {
     const message = `reports version ${instance.version ?? 'nothing'}; ${spec.version} is wanted`;
     return { record: { ...record, message } };
   }

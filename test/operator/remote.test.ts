@@ -21,9 +21,13 @@ async function operator(remote: Remote, epoch: number) {
   });
   let heads = 0;
   /** Writes another head, which is a change of STATUS.md. */
-  const push = () =>
-    opened.remote.push(opened.remote.prepare([], { commit: `${++heads}`.padStart(40, '0'), at: 1 }), []);
-  return { ...opened.remote, push };
+  const push = () => {
+    heads++;
+    return pushSame();
+  };
+  const pushSame = () =>
+    opened.remote.push(opened.remote.prepare([], { commit: `${heads}`.padStart(40, '0'), at: 1 }), []);
+  return { ...opened.remote, push, pushSame };
 }
 
 const refused = async (pushing: Promise<unknown>): Promise<unknown> =>
@@ -76,4 +80,16 @@ t.test('a push whose answer was lost is its own, also when the next one is refus
   t.match(rejected, { code: 'push-rejected' });
   t.equal(await first.afterFailure(rejected), undefined);
   t.ok(await first.push());
+});
+
+t.test('what a rejected push held is not taken for pushed while the branch is read again', async (t) => {
+  const remote = createRemote(createTimeline(1_000_000));
+  const first = await operator(remote, 1);
+  await first.push();
+  remote.faults.refuse = 1;
+  const looking = first.afterFailure(await refused(first.push()));
+  t.match(await refused(first.pushSame()), { code: 'failed' });
+  t.equal(await first.afterFailure(await refused(first.pushSame())), undefined, 'it is read once');
+  t.equal(await looking, undefined);
+  t.equal(await first.pushSame(), true);
 });

@@ -187,3 +187,32 @@ t.test('a revert while it rolls cancels', async (t) => {
   settleNow(w);
   t.equal(w.phases.at(-1), '3 Failed');
 });
+
+t.test(
+  'a node under way finishes at the version of its rollout, though another one is declared meanwhile',
+  async (t) => {
+    const w = settled(1, 2);
+    commit(w, cluster('r2', '1.35.1'), 'c2');
+    run(w, () => states(w)['node-1'] === 'Updating');
+    commit(w, cluster('r3', '1.35.2'), 'c3');
+    run(w, phase('3 Succeeded'));
+    t.ok(w.phases.includes('2 Superseded'));
+    t.notMatch(w.state?.history.find(({ id }) => id === 2)?.message, /not updated/);
+  },
+);
+
+t.test('what a killed operator had begun unrecorded is put back as it was when its rollout ends', async (t) => {
+  const w = settled(1, 3);
+  Object.assign(w.machines[3] ?? {}, { cordoned: true });
+  commit(w, cluster('r2', '1.35.1'), 'c2');
+  run(w, () => states(w)['node-3'] === 'Updating');
+  w.state = structuredClone(w.durable);
+  t.equal(states(w)['node-3'], 'Pending');
+  commit(w, cluster('r3', '1.35.2'), 'c3');
+  run(w, phase('3 Succeeded'));
+  t.ok(w.phases.includes('2 Superseded'));
+  t.strictSame(
+    w.machines.map(({ cordoned, service }) => [cordoned, service]),
+    [false, false, false, true].map((cordoned) => [cordoned, 'in']),
+  );
+});

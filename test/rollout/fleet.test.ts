@@ -238,6 +238,22 @@ t.test('rollback', async (t) => {
     t.ok(w.machines.every(({ service }) => service === 'in'));
     t.strictSame(w.suspended, []);
   });
+  t.test('what an earlier try left on a unit that is not reached yet goes back too', async (t) => {
+    const w = settled(2);
+    w.fails.add('web-1 r2').add('web-2 r2');
+    commit(w, fleet('r2', { batches: 1, maxFailures: 2 }), 'c2');
+    run(w, phase('2 Failed'));
+    commit(w, fleet('r2', { batches: 2 }), 'c3');
+    t.equal(operate(w, 'retry').outcome, 'applied');
+    run(w, phase('3 Paused Failure'));
+    t.match(states(w), { 'web-1': 'Failed', 'web-2': 'Pending' }, 'what failed is tried again, batch by batch');
+    t.equal(operate(w, 'rollback').outcome, 'applied');
+    run(w, phase('3 RolledBack'));
+    t.strictSame(
+      w.machines.map(({ applied }) => applied),
+      [['r1'], ['r1']],
+    );
+  });
   t.test('an operation on a rollback is refused', async (t) => {
     const w = settled(2, { batches: 2, pause: 'everyBatch' });
     commit(w, fleet('r2', { batches: 2, pause: 'everyBatch' }), 'c2');

@@ -108,6 +108,19 @@ t.test('without progress the rollout fails at its deadline', async (t) => {
     t.match(operate(w, 'retry'), /^applied/);
     t.match(w.state?.rollout, { id: 3, phase: 'Progressing' });
   });
+  t.test('a way back to what does not come up has the same deadline, and goes on when a person says so', async (t) => {
+    const w = running({ startTime: { a: 1000 } }, { onFailure: 'rollback' });
+    commit(w, workload('b', { onFailure: 'rollback' }));
+    delete w.startTime.a;
+    kill(w, w.units.find(({ revision }) => revision === 'a')?.id ?? '');
+    run(w, phase('Paused'), 2_000_000);
+    t.match(w.state?.rollout, { reason: 'Failure', message: /no progress for 600 s on the way back/ });
+    w.startTime.a = 1000;
+    t.match(operate(w, 'continue'), /^applied/);
+    kill(w, w.units.find(({ ready }) => !ready)?.id ?? '');
+    run(w, phase('RolledBack'), 2_000_000);
+    t.equal(revisions(w), 'a a a a a');
+  });
   t.test('onFailure revert: also asks for a branch with the revert', async (t) => {
     const w = running({ startTime: { a: 1000 } }, { onFailure: 'revert' });
     commit(w, workload('b', { onFailure: 'revert' }));

@@ -20,7 +20,8 @@ export interface Config {
   drafts(): ReadonlyMap<ResourceId, Draft>;
   /** Names of resources whose file is there, valid or not. */
   present(id: ResourceId): boolean;
-  edit(resource: number, field: number, value: number): void;
+  /** `all`: of every resource, in one commit. */
+  edit(resource: number, field: number, value: number, all: boolean): void;
   revert(back: number): void;
   break(resource: number, how: number): void;
   delete(resource: number, all: boolean): void;
@@ -116,13 +117,14 @@ export function createConfig(remote: Remote, kinds: readonly Kind[]): Config {
       });
       return agreed ? 'agreed' : 'unconfirmed';
     },
-    edit(index, fieldIndex, value) {
-      const resource = pick(index);
-      const fields = fieldsOf(resource.kind);
-      const field = fields[fieldIndex % fields.length] ?? '';
-      const choices = CHOICES[resource.kind][field]?.length ?? 1;
-      declare(resource, { ...drafts.get(resource.id), [field]: value % choices });
-      commit(`edit ${field}`);
+    edit(index, fieldIndex, value, all) {
+      for (const resource of all ? resources : [pick(index)]) {
+        const fields = fieldsOf(resource.kind);
+        const field = fields[fieldIndex % fields.length] ?? '';
+        const choices = CHOICES[resource.kind][field]?.length ?? 1;
+        declare(resource, { ...drafts.get(resource.id), [field]: value % choices });
+      }
+      commit('edit');
     },
     /** As `git revert` of the last commits one after the other: what was before them is there again. Operations stay. */
     revert(back) {

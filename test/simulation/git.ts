@@ -66,13 +66,21 @@ export function createRemote(timeline: Timeline): Remote {
     return oid;
   };
 
+  /** Most files of a commit are those of the one before. */
+  const blobs = new Map<string, Oid>();
+  const blob = (text: string): Oid => {
+    const oid = blobs.get(text) ?? put('blob', Buffer.from(text));
+    blobs.set(text, oid);
+    return oid;
+  };
+
   function tree(files: ReadonlyMap<string, string>): Oid {
     const entries: TreeEntry[] = [];
     const folders = new Map<string, Map<string, string>>();
     for (const [path, text] of files) {
       const slash = path.indexOf('/');
       if (slash < 0) {
-        entries.push({ name: path, mode: 'file', oid: put('blob', Buffer.from(text)) });
+        entries.push({ name: path, mode: 'file', oid: blob(text) });
         continue;
       }
       const folder = folders.get(path.slice(0, slash)) ?? new Map<string, string>();

@@ -5,7 +5,7 @@ import { CHOICES, fieldsOf } from './drafts.ts';
 
 /** Indexes are taken modulo what there is, so that a history from which something was left out still means something. */
 export type Happening =
-  | { do: 'edit'; resource: number; field: number; value: number }
+  | { do: 'edit'; resource: number; field: number; value: number; all: boolean }
   | { do: 'revert'; back: number }
   | { do: 'break'; resource: number; how: number }
   | { do: 'delete'; resource: number; all: boolean }
@@ -65,6 +65,7 @@ const field = fc.oneof(
 const edit = fc.record({
   ...{ do: fc.constant('edit' as const), resource: index, field },
   value: fc.nat({ max: MOST_CHOICES - 1 }),
+  all: fc.constantFrom(false, false, true),
 });
 const operate = fc.record({
   ...{ do: fc.constant('operate' as const), resource: index, action: fc.constantFrom(...ACTIONS) },
@@ -133,24 +134,28 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
 
 const event: fc.Arbitrary<Event> = fc.tuple(happening, pause).map(([what, after]) => ({ ...what, after }));
 const longWait: Event = { do: 'wait', after: LONG };
+/** Many short histories spend their time on setting up and on settling. */
+const MOST_EVENTS = 90;
+/** With a heartbeat every few seconds cost something. */
+const hurried = (event: Event): Event => ({ ...event, after: Math.min(event.after, 20_000) });
 
 /** `kinds`: of which its resources are. */
 export function histories(kinds: readonly Kind[] = KINDS): fc.Arbitrary<History> {
-  const events = fc.array(event, { minLength: 3, maxLength: 45, size: 'max' });
+  const events = fc.array(event, { minLength: 3, maxLength: MOST_EVENTS, size: 'max' });
   return fc
     .record({
       seed: fc.nat({ max: 2 ** 31 }),
-      kinds: fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 3 }),
+      kinds: fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 4 }),
       pushInterval: fc.constantFrom(0, 10_000, 10_000, 10_000),
       poll: fc.constantFrom(60_000, 600_000),
       acceptRewrite: fc.constantFrom(false, false, true),
-      heartbeat: fc.constantFrom(false, false, false, true),
+      heartbeat: fc.nat({ max: 9 }).map((one) => one === 0),
       events,
       long: fc.oneof({ weight: 19, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: fc.nat({ max: 30 }) }),
     })
-    .map(({ long, ...history }) =>
-      long < 0
-        ? history
-        : { ...history, heartbeat: false, poll: 3_600_000, events: history.events.toSpliced(long, 0, longWait) },
-    );
+    .map(({ long, ...history }) => {
+      if (history.heartbeat) return { ...history, poll: 60_000, events: history.events.map(hurried) };
+      if (long < 0) return history;
+      return { ...history, poll: 3_600_000, events: history.events.toSpliced(long, 0, longWait) };
+    });
 }

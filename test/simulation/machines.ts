@@ -232,17 +232,26 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
   const isReady = ({ up, reachable, attempt, removing }: Machine) =>
     up && reachable && !removing && attempt?.state !== 'running';
 
+  /** All fields by hand: it is asked for more often than anything else. */
   function seen(machine: Machine): LiveInstance {
-    const { reachable, left: _____, up: _, unwell: __, removing: ___, behaviours: ____, ...instance } = machine;
     const ready = isReady(machine);
-    const message = ready ? undefined : reachable ? (machine.message ?? 'is not up') : 'does not answer';
-    return {
-      ...instance,
+    const instance: LiveInstance = {
+      id: machine.id,
+      created: machine.created,
+      controlPlane: machine.controlPlane,
       applied: [...machine.applied],
       ready,
-      ...(message !== undefined && { message }),
-      ...(machine.removing && { service: 'leaving' as const }),
+      service: machine.removing ? 'leaving' : machine.service,
+      cordoned: machine.cordoned,
+      restarts: machine.restarts,
     };
+    if (machine.version !== undefined) instance.version = machine.version;
+    if (machine.weight !== undefined) instance.weight = machine.weight;
+    if (machine.drain !== undefined) instance.drain = machine.drain;
+    if (machine.attempt !== undefined) instance.attempt = machine.attempt;
+    if (machine.diedAt !== undefined) instance.diedAt = machine.diedAt;
+    if (!ready) instance.message = machine.reachable ? (machine.message ?? 'is not up') : 'does not answer';
+    return instance;
   }
 
   const machines: Machines = {

@@ -25,7 +25,7 @@ export interface Mutant {
 }
 
 const edit = (resource: number, field: number, value: number, after = 10_000): Event => ({
-  ...{ do: 'edit', resource, field, value, after },
+  ...{ do: 'edit', resource, field, value, all: false, after },
 });
 /** When everything has long succeeded. */
 const LATER = Date.UTC(2026, 0, 5, 11, 56, 15);

@@ -212,11 +212,19 @@ export function createTarget(timeline: Timeline, random: Random, witness: Witnes
   };
   return target;
 
+  /** What an action is about, as it is. */
+  function glimpse(id: ResourceId, action: Action): string | undefined {
+    if (!REPEATED.includes(action.kind)) return undefined;
+    if ('unit' in action)
+      return JSON.stringify(replicas.get(id)?.units.get(action.unit) ?? machines.get(id)?.all.get(action.unit));
+    return JSON.stringify([replicas.get(id)?.traffic, machines.get(id)?.suspended]);
+  }
+
   /** As drivers do, it tells of what looks otherwise than before, and of nothing else. */
   function act(id: ResourceId, action: Action, runnable: AnyRunnable | undefined): void {
-    const before = REPEATED.includes(action.kind) ? JSON.stringify(seen(id)) : undefined;
+    const before = glimpse(id, action);
     carryOut(id, action, runnable);
-    if (before === undefined || JSON.stringify(seen(id)) !== before) changed(id);
+    if (!REPEATED.includes(action.kind) || glimpse(id, action) !== before) changed(id);
   }
 
   function carryOut(id: ResourceId, action: Action, runnable: AnyRunnable | undefined): void {

@@ -23,7 +23,7 @@ export interface Timeline {
 const drained = (): Promise<void> => new Promise((done) => setImmediate(done));
 
 /** More than any history needs: something goes round and round. */
-const MOST_STEPS = 150_000;
+const MOST_STEPS = 60_000;
 
 export function createTimeline(start: number): Timeline {
   const heap: Entry[] = [];

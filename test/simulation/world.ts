@@ -115,7 +115,7 @@ export async function rest(world: World, rests: () => boolean, failed: () => voi
 type Handlers = { [What in Event['do']]: (world: World, event: Extract<Event, { do: What }>, index: number) => void };
 
 const HANDLERS: Handlers = {
-  edit: ({ config }, { resource, field, value }) => config.edit(resource, field, value),
+  edit: ({ config }, { resource, field, value, all }) => config.edit(resource, field, value, all),
   revert: ({ config }, { back }) => config.revert(back),
   break: ({ config }, { resource, how }) => config.break(resource, how),
   delete: ({ config }, { resource, all }) => config.delete(resource, all),

@@ -28,6 +28,8 @@ export interface FleetWorld {
   durable: State | undefined;
   declared: FleetResource | ClusterResource | undefined;
   commit: string;
+  /** Of a cluster: by the revision that asks for it. */
+  versions: Map<string, string>;
   deletionConfirmed: boolean;
   machines: Machine[];
   suspended: ScalingProcess[];
@@ -44,8 +46,14 @@ export interface FleetWorld {
   last: Decision | undefined;
 }
 
+const versionOf = ({ revision, spec }: FleetResource | ClusterResource): [string, string] => [
+  revision,
+  spec.kind === 'Cluster' ? spec.version : '',
+];
+
 export function fleetWorld(declared: FleetResource | ClusterResource, machines: Machine[]): FleetWorld {
   return {
+    versions: new Map([versionOf(declared)]),
     now: Date.UTC(2026, 0, 5, 12),
     state: undefined,
     durable: undefined,
@@ -161,6 +169,7 @@ export const phase = (wanted: string) => (w: FleetWorld) => w.phases.at(-1) === 
 
 export function commit(w: FleetWorld, resource: FleetResource | ClusterResource | undefined, oid: string): void {
   w.declared = resource;
+  if (resource !== undefined) w.versions.set(...versionOf(resource));
   w.commit = oid;
 }
 
@@ -198,7 +207,8 @@ function age(w: FleetWorld): void {
     const key = `${machine.id} ${machine.applied.at(-1)}`;
     const state = w.fails.has(key) ? 'failed' : w.loses.has(key) ? 'unknown' : 'succeeded';
     machine.attempt = { ...machine.attempt, state, message: state === 'failed' ? 'exited with code 1' : '' };
-    if (state === 'succeeded' && w.declared?.spec.kind === 'Cluster') machine.version = w.declared.spec.version;
+    const version = w.versions.get(machine.applied.at(-1) ?? '') ?? '';
+    if (state === 'succeeded' && version !== '') machine.version = version;
   }
 }
 

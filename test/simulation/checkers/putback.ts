@@ -46,7 +46,12 @@ export const putBack: Checker = (report) => {
         const rollout = told?.rollout;
         const machines = world.target.machines.get(id);
         if (machines === undefined || (rollout !== undefined && !ENDED.includes(rollout.phase))) continue;
+        // Of a host that was out when the status branch was lost nobody knows who took it out.
+        const lost = world.history.events.some(
+          (event) => event.do === 'status' && (event.how === 0 || event.how === 2),
+        );
         for (const machine of machines.all.values()) {
+          if (lost && !machine.created) continue;
           if (!machine.reachable || machine.left || !machine.up || machine.attempt?.state === 'running') continue;
           const what = wrong(id, machine);
           const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message)];
