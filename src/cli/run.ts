@@ -16,6 +16,7 @@ interface RunOptions extends RepositoryOptions {
   secretsDir?: string;
   router: Address;
   runAs?: string;
+  verifyKeys?: string;
   paused?: boolean;
   once?: boolean;
   standby?: boolean;
@@ -36,6 +37,7 @@ export function registerRun(program: Command): void {
     .option('--secrets-dir <folder>', 'secrets, as files <name>/<key>')
     .addOption(routerOption())
     .option('--run-as <user>', "run units as this user instead of the operator's own")
+    .option('--verify-keys <file>', 'work only from commits that a key of this file has signed (SSH, OpenPGP)')
     .option('--paused', 'start nothing new; so does a file PAUSED in the data folder')
     .option('--once', 'settle what is declared, then end')
     .addOption(
@@ -73,7 +75,7 @@ Examples:
 }
 
 async function toOperatorOptions(options: RunOptions): Promise<OperatorOptions> {
-  const { repo, branch, path, pushInterval, secretsDir, runAs, router } = options;
+  const { repo, branch, path, pushInterval, secretsDir, runAs, router, verifyKeys } = options;
   const folders = repositoryFolders((await resolveAddress(repo)).key, options);
   return {
     repo,
@@ -88,6 +90,7 @@ async function toOperatorOptions(options: RunOptions): Promise<OperatorOptions> 
     paused: options.paused ?? false,
     once: options.once ?? false,
     ...(runAs !== undefined && { runAs }),
+    ...(verifyKeys !== undefined && { verifyKeys }),
     acceptRewrite: options.acceptRewrite ?? false,
     ...(options.epoch !== undefined && { leastEpoch: options.epoch }),
     log: createLog(options.logLevel),

@@ -30,7 +30,7 @@ export function registerStatus(program: Command): void {
       `
 Where the router of --data-dir runs on this machine, what it has counted since it was started stands beside (requests,
 errors, latency); in JSON and YAML under the key "router", which is no part of the status branch.
-Exit status: 1 when a resource is Paused, Degraded or Invalid.
+Exit status: 1 when a resource is Paused, Degraded or Invalid, or a newer commit is held.
 
 Examples:
   sluice status
@@ -45,7 +45,8 @@ Examples:
       const branch = await requireStatus(repository);
       const documents = await measured(await read(repository, branch, resource), data);
       print(rendered(documents, resource, options.output, branch, Date.now()));
-      if (documents.some(needsAttention)) process.exitCode = 1;
+      if (branch.held !== undefined && options.output !== 'text') note(branch.held.why);
+      if (documents.some(needsAttention) || branch.held !== undefined) process.exitCode = 1;
     });
 }
 
@@ -56,7 +57,7 @@ function rendered(
   documents: Measured[],
   resource: ResourceId | undefined,
   output: StatusOptions['output'],
-  { tip, at }: StatusBranch,
+  { tip, at, held }: StatusBranch,
   now: number,
 ): string {
   const value = resource === undefined ? documents : documents[0];
@@ -65,7 +66,8 @@ function rendered(
   const columns = onTerminal() ? process.stdout.columns : undefined;
   const text =
     resource === undefined ? overview(documents, now, columns) : documents.map((each) => detail(each, now)).join('');
-  return `${text}\n\n${colours.dim(`sluice/status ${tip.slice(0, 10)}, written ${ageText(at, now)}`)}`;
+  const news = held === undefined ? '' : `\n${colours.red('Held')}  ${held.why}\n`;
+  return `${text}\n${news}\n${colours.dim(`sluice/status ${tip.slice(0, 10)}, written ${ageText(at, now)}`)}`;
 }
 
 /** A remote is asked less often than a file is read. */

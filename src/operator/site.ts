@@ -8,6 +8,7 @@ import { type Feed, type FeedEvent, goodRef, openFeed } from '../git/feed.ts';
 import { newestChange } from '../git/history.ts';
 import { noteLease, resumeLease, takeLease } from '../git/lease.ts';
 import { symbolicTarget } from '../git/refs.ts';
+import { openTrust } from '../git/trust/trust.ts';
 import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import type { OperatorOptions } from './options.ts';
@@ -26,6 +27,8 @@ export interface Site {
   restored: Map<ResourceId, State>;
   /** The tip of the status branch is not Sluice's: what it says of rollouts under way is not trusted. */
   foreign: string | undefined;
+  /** The head of the config branch that the status branch speaks of. */
+  observed: Oid | undefined;
   /** For each of these resources of a commit, the newest commit that changed its inputs. */
   commitsOf(commit: Oid, resources: readonly Resource[]): Promise<ReadonlyMap<string, Oid>>;
   openFeed(report: (event: FeedEvent) => void | Promise<void>): Promise<Feed>;
@@ -43,7 +46,7 @@ export async function openSite(
   hooks: { changed(id: ResourceId): void; head(): Oid | undefined },
 ): Promise<Site> {
   const { log } = options;
-  const { clone, branch, epoch, snapshots, remote, status } = await openRepository(
+  const { clone, branch, epoch, snapshots, remote, status, trust } = await openRepository(
     options,
     parts,
     signal,
@@ -67,10 +70,11 @@ export async function openSite(
       status === undefined || status.head !== undefined
         ? undefined
         : `sluice/status holds commit ${status.tip.slice(0, 10)}, which is not Sluice's; look at it, then sluice continue`,
+    observed: status?.head,
     commitsOf: (commit, resources) => commitsOf(clone, commit, resources),
     openFeed: (report) =>
       openFeed({
-        ...{ clone, clock: parts.clock, ref: branch, report },
+        ...{ clone, clock: parts.clock, ref: branch, report, trust },
         ...{ intervalMs: options.intervalMs, acceptRewrite: options.acceptRewrite },
       }),
     startHeartbeat: (takenOver) => parts.startHeartbeat?.({ clone, clock: parts.clock, epoch, log, signal, takenOver }),
@@ -90,6 +94,7 @@ async function openRepository(
 ) {
   const { log } = options;
   const clone = await parts.openClone(options);
+  const trust = await trustOf(options, clone, parts);
   const { branch, epoch, reachable } = await begin(clone, options, parts, signal);
   log('debug', `holds epoch ${epoch}`);
   const parses = await parts.openParses(options);
@@ -98,7 +103,12 @@ async function openRepository(
     ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
     ...{ head, resourceAt: snapshots.resourceAt },
   });
-  return { clone, branch, epoch, snapshots, remote, status };
+  return { clone, branch, epoch, snapshots, remote, status, trust };
+}
+
+async function trustOf({ verifyKeys, log }: OperatorOptions, { objects }: Clone, { clock }: Parts) {
+  if (verifyKeys === undefined) return undefined;
+  return await openTrust(verifyKeys, objects, { now: clock.now, warn: (message) => log('warn', message) });
 }
 
 const UNWRITABLE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']);
@@ -149,9 +159,9 @@ async function begin(clone: Clone, options: OperatorOptions, parts: Parts, signa
   }
 }
 
-async function resume(clone: Clone, { branch, log }: OperatorOptions): Promise<Beginning | undefined> {
+async function resume(clone: Clone, { branch, verifyKeys, log }: OperatorOptions): Promise<Beginning | undefined> {
   const ref = branch === undefined ? await symbolicTarget(clone.gitdir, 'HEAD') : `refs/heads/${branch}`;
-  const good = ref && (await clone.refs.read(goodRef(ref)));
+  const good = ref && (await clone.refs.read(goodRef(ref, verifyKeys !== undefined)));
   if (ref === undefined || good === undefined) return undefined;
   const epoch = await resumeLease(clone);
   if (epoch === undefined) return undefined;
