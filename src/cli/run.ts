@@ -3,6 +3,7 @@ import { resolveAddress } from '../git/clone.ts';
 import { parseDuration } from '../manifest/duration.ts';
 import type { LogLevel, OperatorOptions } from '../operator/options.ts';
 import { type Address, parseAddress } from '../target/local/router/launch.ts';
+import { reportingCrashes } from './crash.ts';
 import { repositoryFolders } from './folders.ts';
 import { createLog, LOG_LEVELS } from './log.ts';
 import { dataDirOption, pathOption, type RepositoryOptions, repositoryOptions } from './options.ts';
@@ -113,9 +114,10 @@ interface Course {
 
 /** Runs until a signal, or its own end; a second signal does not wait. Gives the exit status. */
 export async function untilStopped(
-  options: OperatorOptions,
+  asked: OperatorOptions,
   { standby = false, started = () => {} }: Course = {},
 ): Promise<0 | 1> {
+  const options = reportingCrashes(asked);
   const epoch = standby ? await untilNeeded(options) : undefined;
   if (standby && epoch === undefined) {
     note('stopped');

@@ -6,6 +6,7 @@ import type { ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { type Measured, measured } from './counts.ts';
 import { repositoryFolders } from './folders.ts';
+import { newsOf } from './news.ts';
 import { dataDirOption, type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
 import { colours, note, onTerminal, print } from './print.ts';
 import { openAnyBranch, type Repository } from './repository.ts';
@@ -45,7 +46,8 @@ Examples:
       const branch = await requireStatus(repository);
       const documents = await measured(await read(repository, branch, resource), data);
       print(rendered(documents, resource, options.output, branch, Date.now()));
-      if (branch.held !== undefined && options.output !== 'text') note(branch.held.why);
+      for (const { name, text } of await newsOf(repository, branch, Date.now()))
+        note(`${colours.yellow(name)}  ${text}`);
       if (documents.some(needsAttention) || branch.held !== undefined) process.exitCode = 1;
     });
 }
@@ -57,7 +59,7 @@ function rendered(
   documents: Measured[],
   resource: ResourceId | undefined,
   output: StatusOptions['output'],
-  { tip, at, held }: StatusBranch,
+  { tip, at }: StatusBranch,
   now: number,
 ): string {
   const value = resource === undefined ? documents : documents[0];
@@ -66,8 +68,7 @@ function rendered(
   const columns = onTerminal() ? process.stdout.columns : undefined;
   const text =
     resource === undefined ? overview(documents, now, columns) : documents.map((each) => detail(each, now)).join('');
-  const news = held === undefined ? '' : `\n${colours.red('Held')}  ${held.why}\n`;
-  return `${text}\n${news}\n${colours.dim(`sluice/status ${tip.slice(0, 10)}, written ${ageText(at, now)}`)}`;
+  return `${text}\n\n${colours.dim(`sluice/status ${tip.slice(0, 10)}, written ${ageText(at, now)}`)}`;
 }
 
 /** A remote is asked less often than a file is read. */

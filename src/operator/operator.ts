@@ -56,6 +56,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     failed: (error) => void publishFailed(error),
     intervalMs: options.pushIntervalMs ?? (site.isLocal ? 0 : 10_000),
   });
+  const unopened = (target: string) => site.targets.unopened?.(target);
   const controller: Controller = createController({
     clock,
     conditions: (id) => ({
@@ -63,8 +64,9 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
       highestId: Math.max(site.remote.highestTag(id), operations.get(id) ?? 0),
     }),
     driverOf: (id, resource) => site.targets.driverOf(id, resource),
+    unopened,
     runnable: (id, revision, state) => runnables.of(id, revision, state),
-    answer: createAnswerer(({ id, resource, state }) => runnables.of(id, resource.revision, state)),
+    answer: createAnswerer(({ id, resource, state }) => runnables.of(id, resource.revision, state), unopened),
     publish,
     decided(id, decision) {
       reporter.decided(id, decision);
