@@ -3,6 +3,7 @@ import { resolveAddress } from '../git/clone.ts';
 import { parseDuration } from '../manifest/duration.ts';
 import type { LogLevel, OperatorOptions } from '../operator/options.ts';
 import { type Address, parseAddress } from '../target/local/router/launch.ts';
+import { reportingCrashes } from './crash.ts';
 import { repositoryFolders } from './folders.ts';
 import { createLog, LOG_LEVELS } from './log.ts';
 import { dataDirOption, pathOption, type RepositoryOptions, repositoryOptions } from './options.ts';
@@ -16,6 +17,7 @@ interface RunOptions extends RepositoryOptions {
   secretsDir?: string;
   router: Address;
   runAs?: string;
+  verifyKeys?: string;
   paused?: boolean;
   once?: boolean;
   standby?: boolean;
@@ -36,6 +38,7 @@ export function registerRun(program: Command): void {
     .option('--secrets-dir <folder>', 'secrets, as files <name>/<key>')
     .addOption(routerOption())
     .option('--run-as <user>', "run units as this user instead of the operator's own")
+    .option('--verify-keys <file>', 'work only from commits that a key of this file has signed (SSH, OpenPGP)')
     .option('--paused', 'start nothing new; so does a file PAUSED in the data folder')
     .option('--once', 'settle what is declared, then end')
     .addOption(
@@ -73,7 +76,7 @@ Examples:
 }
 
 async function toOperatorOptions(options: RunOptions): Promise<OperatorOptions> {
-  const { repo, branch, path, pushInterval, secretsDir, runAs, router } = options;
+  const { repo, branch, path, pushInterval, secretsDir, runAs, router, verifyKeys } = options;
   const folders = repositoryFolders((await resolveAddress(repo)).key, options);
   return {
     repo,
@@ -88,6 +91,7 @@ async function toOperatorOptions(options: RunOptions): Promise<OperatorOptions> 
     paused: options.paused ?? false,
     once: options.once ?? false,
     ...(runAs !== undefined && { runAs }),
+    ...(verifyKeys !== undefined && { verifyKeys }),
     acceptRewrite: options.acceptRewrite ?? false,
     ...(options.epoch !== undefined && { leastEpoch: options.epoch }),
     log: createLog(options.logLevel),
@@ -110,9 +114,10 @@ interface Course {
 
 /** Runs until a signal, or its own end; a second signal does not wait. Gives the exit status. */
 export async function untilStopped(
-  options: OperatorOptions,
+  asked: OperatorOptions,
   { standby = false, started = () => {} }: Course = {},
 ): Promise<0 | 1> {
+  const options = reportingCrashes(asked);
   const epoch = standby ? await untilNeeded(options) : undefined;
   if (standby && epoch === undefined) {
     note('stopped');

@@ -1,7 +1,8 @@
 /** What the branch sluice/status says, as this repository knows it or as its remote does. */
 import type { Oid, ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
-import { headOfMessage } from '../status/message.ts';
+import type { Held } from '../status/markdown.ts';
+import { headOfMessage, heldOfMessage } from '../status/message.ts';
 import { resourceOfStatusPath, STATUS_FOLDER, STATUS_REF, statusPath } from '../status/names.ts';
 import { durationText } from '../status/words.ts';
 import { fromText } from '../status/yaml.ts';
@@ -14,6 +15,8 @@ export interface StatusBranch {
   tip: Oid;
   /** The commit of the config branch that the operator saw last; absent: the tip is not Sluice's. */
   head?: Oid;
+  /** A newer one that it does not work from. */
+  held?: Held;
   /** When the operator last wrote, milliseconds since the epoch. */
   at: number;
 }
@@ -25,8 +28,9 @@ export async function knownStatus({ folder, statusRemote }: Repository): Promise
   const lines = await git(folder, ['for-each-ref', '--sort=-committerdate', '--count=1', format, ...refs]);
   const [tip, seconds] = lines.split(' ');
   if (!tip) return undefined;
-  const head = headOfMessage(await git(folder, ['show', '--no-patch', '--format=%B', tip]));
-  return { tip, ...(head !== undefined && { head }), at: Number(seconds) * 1000 };
+  const message = await git(folder, ['show', '--no-patch', '--format=%B', tip]);
+  const [head, held] = [headOfMessage(message), heldOfMessage(message)];
+  return { tip, ...(head && { head }), ...(held && { held }), at: Number(seconds) * 1000 };
 }
 
 /** Asks the remote first, where there is one. What cannot be reached is said, and what is at hand is used. */

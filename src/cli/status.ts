@@ -6,6 +6,7 @@ import type { ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { type Measured, measured } from './counts.ts';
 import { repositoryFolders } from './folders.ts';
+import { newsOf } from './news.ts';
 import { dataDirOption, type RepositoryOptions, repositoryOptions, resourceArgument } from './options.ts';
 import { colours, note, onTerminal, print } from './print.ts';
 import { openAnyBranch, type Repository } from './repository.ts';
@@ -30,7 +31,7 @@ export function registerStatus(program: Command): void {
       `
 Where the router of --data-dir runs on this machine, what it has counted since it was started stands beside (requests,
 errors, latency); in JSON and YAML under the key "router", which is no part of the status branch.
-Exit status: 1 when a resource is Paused, Degraded or Invalid.
+Exit status: 1 when a resource is Paused, Degraded or Invalid, or a newer commit is held.
 
 Examples:
   sluice status
@@ -45,7 +46,9 @@ Examples:
       const branch = await requireStatus(repository);
       const documents = await measured(await read(repository, branch, resource), data);
       print(rendered(documents, resource, options.output, branch, Date.now()));
-      if (documents.some(needsAttention)) process.exitCode = 1;
+      for (const { name, text } of await newsOf(repository, branch, Date.now()))
+        note(`${colours.yellow(name)}  ${text}`);
+      if (documents.some(needsAttention) || branch.held !== undefined) process.exitCode = 1;
     });
 }
 

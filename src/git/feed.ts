@@ -5,12 +5,15 @@ import type { Clone } from './clone.ts';
 import { GitError } from './errors.ts';
 import { isAncestor } from './history.ts';
 import { SETTLE_MS } from './ref-hints.ts';
+import type { CommitTrust } from './trust/trust.ts';
 
 export type FeedEvent =
   /** The commit to work from. Also told, with the same commit, at the start, when the remote is back after errors and when a rewritten branch is put back. */
   | { kind: 'head'; commit: Oid; previous: Oid | undefined }
-  /** The remote branch does not follow `held` any more: `held` stays the commit to work from. Told once for each `head`. */
+  /** The remote branch does not follow `held` any more: `held` stays the commit to work from. Told once for each `head`, and after errors. */
   | { kind: 'rewritten'; held: Oid; head: Oid }
+  /** `commit`, which came with `head`, is not signed as it must be: `held` stays. Told as the one above. */
+  | { kind: 'refused'; held: Oid | undefined; head: Oid; commit: Oid; why: string }
   /** The remote could not be read; nothing is lost. After `broken-clone` the clone was made anew, and is filled again. */
   | { kind: 'error'; error: Error; failures: number; retryInMs: number };
 
@@ -22,6 +25,8 @@ export interface FeedOptions {
   intervalMs: number;
   /** Takes the branch as it is at the first look, rewritten or not. */
   acceptRewrite: boolean;
+  /** Absent: every commit is worked from. */
+  trust?: CommitTrust | undefined;
   /** Awaited before the next look. */
   report(event: FeedEvent): void | Promise<void>;
 }
@@ -38,13 +43,14 @@ const MAX_BACKOFF_MS = 120_000;
 /** Many operators of one host do not ask in step. */
 const JITTER = 0.1;
 
-/** The ref of the clone that holds the last good commit of a branch, apart from what was fetched. */
-export function goodRef(ref: string): string {
-  return `refs/sluice-internal/good/${encodeURIComponent(ref)}`;
+/** The ref of the clone that holds the last good commit of a branch, apart from what was fetched; and from what was not verified, where that is asked. */
+export function goodRef(ref: string, verified = false): string {
+  return `refs/sluice-internal/${verified ? 'verified' : 'good'}/${encodeURIComponent(ref)}`;
 }
 
 export async function openFeed(options: FeedOptions): Promise<Feed> {
-  const { clone, clock, ref, intervalMs, report } = options;
+  const { clone, clock, ref, intervalMs, report, trust } = options;
+  const goodAt = goodRef(ref, trust !== undefined);
   const ended = new AbortController();
   const bell = createBell(clock);
   const look = createLook(options);
@@ -64,7 +70,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
     const isFirst = first;
     first = false;
     if (!isFirst || isHead(event)) return;
-    const good = await clone.refs.read(goodRef(ref));
+    const good = await clone.refs.read(goodAt);
     if (good !== undefined) await tell({ kind: 'head', commit: good, previous: undefined });
   }
 
@@ -102,10 +108,13 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
   };
 }
 
+type Held = Extract<FeedEvent, { kind: 'rewritten' | 'refused' }>;
+
 /** One look at the remote: what is to be told of it, if anything. Throws what `error` events are made of. */
-function createLook({ clone, ref, acceptRewrite }: FeedOptions) {
+function createLook({ clone, ref, acceptRewrite, trust }: FeedOptions) {
+  const goodAt = goodRef(ref, trust !== undefined);
   let accepting = acceptRewrite;
-  let refused: Oid | undefined;
+  let held: Held | undefined;
   let told: Oid | undefined;
 
   async function take(good: Oid | undefined, signal: AbortSignal): Promise<FeedEvent> {
@@ -113,28 +122,31 @@ function createLook({ clone, ref, acceptRewrite }: FeedOptions) {
     if (fetched === undefined) throw await noBranch(clone, ref, signal);
     clone.tidy.fetched();
     const isFree = good === undefined || accepting || clone.local !== undefined;
-    if (!isFree && !(await isAncestor(clone.objects, good, fetched))) {
-      refused = fetched;
-      return { kind: 'rewritten', held: good, head: fetched };
-    }
+    held = undefined;
+    if (!isFree && !(await isAncestor(clone.objects, good, fetched)))
+      held = { kind: 'rewritten', held: good, head: fetched };
+    const refusal = await trust?.refused(good, fetched);
+    if (refusal !== undefined) held = { kind: 'refused', held: good, head: fetched, ...refusal };
+    if (held !== undefined) return held;
     accepting = false;
-    refused = undefined;
     told = fetched;
-    await clone.refs.set(goodRef(ref), fetched);
+    await clone.refs.set(goodAt, fetched);
     return { kind: 'head', commit: fetched, previous: good };
   }
 
   return async (retell: boolean, signal: AbortSignal): Promise<FeedEvent | undefined> => {
-    const stored = await clone.refs.read(goodRef(ref));
+    const stored = await clone.refs.read(goodAt);
     // Another operator may work in the same clone: what it was told of is not told here.
     const good = stored === undefined ? undefined : (told ?? stored);
     told = good;
     const head = await clone.transport.head(ref, signal);
     if (head === undefined) throw await noBranch(clone, ref, signal);
-    if (head !== good && head !== refused) return take(good, signal);
+    const stillHeld = held?.head === head && !(await trust?.changed()) ? held : undefined;
+    if (head !== good && stillHeld === undefined) return take(good, signal);
     accepting = false;
-    const back = retell || (head === good && refused !== undefined);
-    if (head === good) refused = undefined;
+    if (stillHeld !== undefined) return retell ? stillHeld : undefined;
+    const back = retell || held !== undefined;
+    held = undefined;
     return back && good !== undefined ? { kind: 'head', commit: good, previous: good } : undefined;
   };
 }

@@ -10,7 +10,7 @@ const MAX_WALK = 1000;
  * Whether `descendant` is `ancestor` or follows it. Newest commits are looked at first, so that a yes is near; a no walks
  * the whole history, which no clock that jumped can make wrong. An `ancestor` that the clone does not have is none.
  */
-export async function isAncestor(objects: Objects, ancestor: Oid, descendant: Oid): Promise<boolean> {
+export async function isAncestor(objects: Pick<Objects, 'commit'>, ancestor: Oid, descendant: Oid): Promise<boolean> {
   if (ancestor === descendant) return true;
   const seen = new Set([descendant]);
   const open: { oid: Oid; commit: CommitData }[] = [{ oid: descendant, commit: await objects.commit(descendant) }];

@@ -82,6 +82,16 @@ export async function resumeLease({ notes }: Clone): Promise<number | undefined>
 }
 
 function parseLease(commit: Oid, message: string): Lease {
+  const lease = leaseOfMessage(message);
+  if (lease !== undefined) return { ...lease, commit };
+  throw new GitError(
+    'bad-lease',
+    `${LEASE_REF} holds ${commit.slice(0, 10)}, which is no lease: somebody else wrote it; stop all operators of this repository and delete the ref`,
+  );
+}
+
+/** Undefined: it is none. */
+export function leaseOfMessage(message: string): Omit<Lease, 'commit'> | undefined {
   try {
     const [subject = '', , body = ''] = message.split('\n');
     const { epoch, holder, at } = JSON.parse(body) as Record<string, unknown>;
@@ -92,12 +102,9 @@ function parseLease(commit: Oid, message: string): Lease {
       typeof holder === 'string' &&
       typeof at === 'number'
     )
-      return { epoch: Number(epoch), holder: holder.slice(0, 200), at, commit };
+      return { epoch: Number(epoch), holder: holder.slice(0, 200), at };
   } catch {
-    // Told below, as for any other text.
+    // As any other text.
   }
-  throw new GitError(
-    'bad-lease',
-    `${LEASE_REF} holds ${commit.slice(0, 10)}, which is no lease: somebody else wrote it; stop all operators of this repository and delete the ref`,
-  );
+  return undefined;
 }

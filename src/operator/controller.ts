@@ -19,6 +19,8 @@ export interface ControllerPorts {
   conditions(id: ResourceId): Conditions;
   /** The driver of the target where the resource runs or ran; undefined: there is none. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
+  /** Why a target has no driver, where that is known. */
+  unopened?(target: string): string | undefined;
   runnable(id: ResourceId, revision: Revision, state: State): Promise<AnyRunnable>;
   answer: QuestionAnswerer;
   /** Makes a change durable. `first` is awaited before acting and may reject; without it, it is gathered. */
@@ -140,8 +142,9 @@ export function createController(ports: ControllerPorts): Controller {
     const lives = new Map<ResourceId, Live>();
     for (const id of batch) {
       const driver = ports.driverOf(id, resources.get(id)?.told.declaration?.resource);
-      if (driver === undefined) lives.set(id, nothingLive(ports.clock.now()));
-      else if (!(await declared(id, driver))) lives.set(id, { ...nothingLive(ports.clock.now()), complete: false });
+      const refused = driver && (await refusal(id, driver));
+      if (driver === undefined) lives.set(id, withoutDriver(resources.get(id)?.told.declaration?.resource));
+      else if (refused !== undefined) lives.set(id, unseen(refused));
       else byDriver.set(driver, [...(byDriver.get(driver) ?? []), id]);
     }
     for (const [driver, ids] of byDriver) {
@@ -149,26 +152,34 @@ export function createController(ports: ControllerPorts): Controller {
         for (const [id, live] of await driver.observe(ids, ports.signal)) lives.set(id, live);
       } catch (error) {
         for (const id of ids) {
-          lives.set(id, { ...nothingLive(ports.clock.now()), complete: false });
-          trouble(id, 'its target does not answer', error);
+          lives.set(id, unseen(trouble(id, 'its target does not answer', error)));
         }
       }
     }
     return lives;
   }
 
-  /** The driver knows what is declared, or does not answer. */
-  async function declared(id: ResourceId, driver: UnitDriver): Promise<boolean> {
+  const unseen = (why: string): Live => ({ ...nothingLive(ports.clock.now()), complete: false, unseen: why });
+
+  /** What is on a target that is not open cannot be seen; on one that was never declared there is nothing. */
+  function withoutDriver(resource: Resource | undefined): Live {
+    const why = resource && ports.unopened?.(resource.spec.target);
+    return why === undefined
+      ? nothingLive(ports.clock.now())
+      : unseen(`target ${resource?.spec.target} cannot be opened: ${why}`);
+  }
+
+  /** Undefined: the driver knows what is declared. */
+  async function refusal(id: ResourceId, driver: UnitDriver): Promise<string | undefined> {
     const tracked = resources.get(id);
     const resource = tracked?.told.declaration?.resource;
-    if (tracked === undefined || resource === undefined || tracked.toldDriver === resource.digest) return true;
+    if (tracked === undefined || resource === undefined || tracked.toldDriver === resource.digest) return undefined;
     try {
       await driver.declare(id, resource.spec);
       tracked.toldDriver = resource.digest;
-      return true;
+      return undefined;
     } catch (error) {
-      trouble(id, 'its target does not take what is declared', error);
-      return false;
+      return trouble(id, 'its target does not take what is declared', error);
     }
   }
 
@@ -309,13 +320,16 @@ export function createController(ports: ControllerPorts): Controller {
       .finally(() => tracked.asked.delete(key));
   }
 
-  function trouble(id: ResourceId, what: string, error: unknown): void {
+  /** Told and tried again; in words for the status. */
+  function trouble(id: ResourceId, what: string, error: unknown): string {
     const tracked = resources.get(id);
+    const said = `${what}: ${error instanceof Error ? error.message : String(error)}`;
     ports.failed(id, what, error);
-    if (tracked === undefined || stopped) return;
+    if (tracked === undefined || stopped) return said;
     tracked.failures++;
     tracked.retry?.();
     tracked.retry = ports.clock.after(Math.min(1000 * 2 ** (tracked.failures - 1), 60_000), () => touch(id));
+    return said;
   }
 
   /** Once, however often a commit brings it. */

@@ -4,6 +4,7 @@ import type { Oid, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { health } from '../status/health.ts';
+import type { Held } from '../status/markdown.ts';
 import { StaleEpoch } from '../target/ports.ts';
 import { type Controller, createController, type StateChange } from './controller.ts';
 import type { OperatorOptions, Outcome } from './options.ts';
@@ -36,6 +37,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     finish = resolve;
   });
   let head: { commit: Oid; at: number } | undefined;
+  let held: Held | undefined;
   let woken: (id: ResourceId) => void = () => {};
   const site = await openSite(options, parts, stopping.signal, {
     changed: (id) => woken(id),
@@ -48,12 +50,13 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
   const runnables = createRunnables(site.snapshots, (id) => register.told(id)?.declaration?.resource);
   const publisher = createPublisher({
     clock,
-    head: () => head ?? { commit: '', at: clock.now() },
+    head: () => ({ ...(head ?? { commit: site.observed ?? '', at: clock.now() }), ...(held && { held }) }),
     prepare: site.remote.prepare,
     push: site.remote.push,
     failed: (error) => void publishFailed(error),
     intervalMs: options.pushIntervalMs ?? (site.isLocal ? 0 : 10_000),
   });
+  const unopened = (target: string) => site.targets.unopened?.(target);
   const controller: Controller = createController({
     clock,
     conditions: (id) => ({
@@ -61,8 +64,9 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
       highestId: Math.max(site.remote.highestTag(id), operations.get(id) ?? 0),
     }),
     driverOf: (id, resource) => site.targets.driverOf(id, resource),
+    unopened,
     runnable: (id, revision, state) => runnables.of(id, revision, state),
-    answer: createAnswerer(({ id, resource, state }) => runnables.of(id, resource.revision, state)),
+    answer: createAnswerer(({ id, resource, state }) => runnables.of(id, resource.revision, state), unopened),
     publish,
     decided(id, decision) {
       reporter.decided(id, decision);
@@ -141,11 +145,12 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
   let lookAgain = () => {};
   let noLongerUnseen = () => {};
   let feed: Feed | undefined;
-  let held: string | undefined;
   feed = await site.openFeed(async (event) => {
-    held = event.kind === 'rewritten' ? feedTrouble(event) : undefined;
     if (event.kind === 'head') await followSafely(event.commit);
-    else options.log('warn', feedTrouble(event));
+    else options.log('warn', feedTrouble(event), event.kind === 'error' ? {} : { commit: heldBy(event).commit });
+    if (event.kind === 'error') return;
+    held = event.kind === 'head' ? undefined : heldBy(event);
+    publisher.touch();
   });
   void feed.looked.then(() => {
     looked = true;
@@ -173,6 +178,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     register.told(id)?.declaration !== undefined && controller.live(id)?.complete !== true;
 
   function endWhenSettled(): void {
+    if (looked && head === undefined && held !== undefined) void end({ settled: false, message: held.why });
     if (!looked || head === undefined || !controller.idle() || stopping.signal.aborted) return;
     if (clock.now() < unseenUntil && controller.tracked().some(isUnseen)) return;
     const states = controller.tracked().map((id) => [id, controller.state(id)] as const);
@@ -184,7 +190,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
       const rests = !active(state.rollout) && state.settled.observed && state.attempted === undefined && say.now.valid;
       return how === 'Healthy' || rests ? [] : [`${id}: ${message}`];
     });
-    if (held !== undefined) unwell.push(held);
+    if (held !== undefined) unwell.push(held.why);
     void end({
       settled: unwell.length === 0,
       message: unwell.length === 0 ? 'everything is as declared' : unwell.join('\n'),
@@ -197,8 +203,21 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
 function feedTrouble(event: Exclude<FeedEvent, { kind: 'head' }>): string {
   if (event.kind === 'error')
     return `${messageOf(event.error)} (asked again in ${Math.round(event.retryInMs / 1000)} s)`;
+  return heldBy(event).why;
+}
+
+/** Why the newest head is not worked from, and what to do. */
+function heldBy(event: Exclude<FeedEvent, { kind: 'head' | 'error' }>): Held {
+  if (event.kind === 'refused') {
+    const held = event.held === undefined ? 'nothing is done' : `commit ${event.held.slice(0, 10)} goes on`;
+    return {
+      commit: event.commit,
+      why: `commit ${event.commit.slice(0, 10)} is refused: ${event.why}; until then ${held}`,
+    };
+  }
   const to = `${event.held.slice(0, 10)} to ${event.head.slice(0, 10)}`;
-  return `the branch was rewritten, from ${to}; the former is held until sluice run --accept-rewrite or a commit that follows it`;
+  const why = `the branch was rewritten, from ${to}; the former is held until sluice run --accept-rewrite or a commit that follows it`;
+  return { commit: event.head, why };
 }
 
 /** Something will still change without anybody doing anything. */

@@ -28,6 +28,8 @@ export interface OperatorOptions {
   runAs?: string;
   /** Follows a remote branch although its history was rewritten. */
   acceptRewrite: boolean;
+  /** A file of public keys: only commits that one of them has signed are worked from. */
+  verifyKeys?: string;
   /** Every decision and everything that went wrong; the caller prints. */
   log: Log;
 }

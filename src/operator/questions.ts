@@ -20,12 +20,16 @@ export type QuestionAnswerer = (asked: Asked) => Promise<Event>;
 
 const LONGEST_MS = 60_000;
 
-export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>): QuestionAnswerer {
+/** `unopened`: why a target has no driver, where that is known. */
+export function createAnswerer(
+  runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>,
+  unopened: (target: string) => string | undefined = () => undefined,
+): QuestionAnswerer {
   return async (asked) => {
     const { question, rollout } = asked;
     if (question.kind === 'precheck') {
       const { to: revision } = question.plan;
-      return { kind: 'prechecked', rollout: rollout.id, revision, results: await precheck(asked, runnable) };
+      return { kind: 'prechecked', rollout: rollout.id, revision, results: await precheck(asked, runnable, unopened) };
     }
     if (question.kind === 'verify') {
       return { kind: 'verified', rollout: rollout.id, unit: question.unit, ...(await verify(asked, question)) };
@@ -38,11 +42,17 @@ export function createAnswerer(runnable: (asked: Omit<Asked, 'question'>) => Pro
 async function precheck(
   { id, resource, state, rollout, live, driver }: Omit<Asked, 'question'>,
   runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>,
+  unopened: (target: string) => string | undefined,
 ): Promise<PrecheckResult[]> {
   const own = builtinPrechecks(resource, state.settled, rollout.id, live);
   if (driver === undefined) {
-    const message = `target ${resource.spec.target} has no driver here`;
-    return [...own, { name: 'target', result: 'fail', message, remedy: 'declare the target, or use target: local' }];
+    const { target } = resource.spec;
+    const why = unopened(target);
+    const [message, remedy] =
+      why === undefined
+        ? [`target ${target} has no driver here`, 'declare the target, or use target: local']
+        : [`target ${target} cannot be opened: ${why}`, 'see that it runs and is reached from here'];
+    return [...own, { name: 'target', result: 'fail', message, remedy }];
   }
   try {
     const what = await runnable({ id, resource, state, rollout, live, driver });

@@ -1,7 +1,7 @@
 /** Tells what happens, once each: rollouts as they move, what is wrong in manifests, who paused what. */
 import { formatDiagnostic } from '../manifest/diagnostic.ts';
 import type { Diagnostic, ResourceId } from '../manifest/resource.ts';
-import type { Decision } from '../rollout/decision.ts';
+import type { Action, Decision } from '../rollout/decision.ts';
 import type { Log } from './options.ts';
 
 export interface Reporter {
@@ -21,9 +21,10 @@ export function createReporter(log: Log): Reporter {
   return {
     decided(id, decision) {
       const { rollout, repairs } = decision.next;
-      if (reasons.get(id) !== decision.why)
-        log('debug', `${id}: ${decision.why}`, { resource: id, actions: decision.actions });
-      reasons.set(id, decision.why);
+      const whole = `${decision.why}${actionsText(decision.actions)}`;
+      if (reasons.get(id) !== whole) log('debug', `${id}: ${whole}`, { resource: id, actions: decision.actions });
+      reasons.set(id, whole);
+      if (decision.gone) reasons.delete(id);
       const label = rollout ? `${rollout.id} ${rollout.phase} ${rollout.reason} ${rollout.stage} ${repairs.count}` : '';
       if (label === '' || told.get(id) === label) return;
       told.set(id, label);
@@ -59,4 +60,16 @@ export function createReporter(log: Log): Reporter {
       return true;
     },
   };
+}
+
+const NAMED = 5;
+
+/** `: start shop-3, stop shop-1 and 4 more`; empty where nothing is done. */
+function actionsText(actions: Action[]): string {
+  if (actions.length === 0) return '';
+  const named = actions
+    .slice(0, NAMED)
+    .map((action) => ('unit' in action ? `${action.kind} ${action.unit}` : action.kind));
+  const more = actions.length > NAMED ? ` and ${actions.length - NAMED} more` : '';
+  return `: ${named.join(', ')}${more}`;
 }

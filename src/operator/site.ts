@@ -8,6 +8,7 @@ import { type Feed, type FeedEvent, goodRef, openFeed } from '../git/feed.ts';
 import { newestChange } from '../git/history.ts';
 import { noteLease, resumeLease, takeLease } from '../git/lease.ts';
 import { symbolicTarget } from '../git/refs.ts';
+import { openTrust } from '../git/trust/trust.ts';
 import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import type { KeptParses } from './kept-parses.ts';
@@ -27,6 +28,8 @@ export interface Site {
   restored: Map<ResourceId, State>;
   /** The tip of the status branch is not Sluice's: what it says of rollouts under way is not trusted. */
   foreign: string | undefined;
+  /** The head of the config branch that the status branch speaks of. */
+  observed: Oid | undefined;
   /** For each of these resources of a commit, the newest commit that changed its inputs. */
   commitsOf(commit: Oid, resources: readonly Resource[]): Promise<ReadonlyMap<string, Oid>>;
   openFeed(report: (event: FeedEvent) => void | Promise<void>): Promise<Feed>;
@@ -44,7 +47,7 @@ export async function openSite(
   hooks: { changed(id: ResourceId): void; head(): Oid | undefined },
 ): Promise<Site> {
   const { log } = options;
-  const { clone, branch, epoch, snapshots, remote, status } = await openRepository(
+  const { clone, branch, epoch, snapshots, remote, status, trust } = await openRepository(
     options,
     parts,
     signal,
@@ -68,10 +71,11 @@ export async function openSite(
       status === undefined || status.head !== undefined
         ? undefined
         : `sluice/status holds commit ${status.tip.slice(0, 10)}, which is not Sluice's; look at it, then sluice continue`,
+    observed: status?.head,
     commitsOf: (commit, resources) => commitsOf(clone, commit, resources),
     openFeed: (report) =>
       openFeed({
-        ...{ clone, clock: parts.clock, ref: branch, report },
+        ...{ clone, clock: parts.clock, ref: branch, report, trust },
         ...{ intervalMs: options.intervalMs, acceptRewrite: options.acceptRewrite },
       }),
     startHeartbeat: (takenOver) => parts.startHeartbeat?.({ clone, clock: parts.clock, epoch, log, signal, takenOver }),
@@ -96,6 +100,7 @@ async function openRepository(
   const clone = await parts.openClone(options);
   const warming = opening.then((parses) => warmed(clone, options, parses));
   warming.catch(() => {});
+  const trust = await trustOf(options, clone, parts);
   const { branch, epoch, reachable } = await begin(clone, options, parts, signal);
   log('debug', `holds epoch ${epoch}`);
   const snapshots = await warming;
@@ -103,16 +108,21 @@ async function openRepository(
     ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
     ...{ head, resourceAt: snapshots.resourceAt },
   });
-  return { clone, branch, epoch, snapshots, remote, status };
+  return { clone, branch, epoch, snapshots, remote, status, trust };
+}
+
+async function trustOf({ verifyKeys, log }: OperatorOptions, { objects }: Clone, { clock }: Parts) {
+  if (verifyKeys === undefined) return undefined;
+  return await openTrust(verifyKeys, objects, { now: clock.now, warn: (message) => log('warn', message) });
 }
 
 /**
  * The commit that was good last is read while the remote is waited for: the head, which comes then, is mostly the same, or read as a
  * difference from it.
  */
-async function warmed(clone: Clone, { branch, path }: OperatorOptions, parses: KeptParses): Promise<Snapshots> {
-  const snapshots = createSnapshots(clone.objects, path, parses);
-  const good = await lastGood(clone, branch).catch(() => undefined);
+async function warmed(clone: Clone, options: OperatorOptions, parses: KeptParses): Promise<Snapshots> {
+  const snapshots = createSnapshots(clone.objects, options.path, parses);
+  const good = await lastGood(clone, options).catch(() => undefined);
   // What cannot be read here is told when it is the head.
   if (good?.commit !== undefined) await snapshots.load(good.commit).catch(() => undefined);
   return snapshots;
@@ -120,10 +130,10 @@ async function warmed(clone: Clone, { branch, path }: OperatorOptions, parses: K
 
 async function lastGood(
   { gitdir, refs }: Clone,
-  branch: string | undefined,
+  { branch, verifyKeys }: OperatorOptions,
 ): Promise<{ ref: string; commit: Oid | undefined } | undefined> {
   const ref = branch === undefined ? await symbolicTarget(gitdir, 'HEAD') : `refs/heads/${branch}`;
-  return ref === undefined ? undefined : { ref, commit: await refs.read(goodRef(ref)) };
+  return ref === undefined ? undefined : { ref, commit: await refs.read(goodRef(ref, verifyKeys !== undefined)) };
 }
 
 const UNWRITABLE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']);
@@ -174,12 +184,12 @@ async function begin(clone: Clone, options: OperatorOptions, parts: Parts, signa
   }
 }
 
-async function resume(clone: Clone, { branch, log }: OperatorOptions): Promise<Beginning | undefined> {
-  const good = await lastGood(clone, branch);
+async function resume(clone: Clone, options: OperatorOptions): Promise<Beginning | undefined> {
+  const good = await lastGood(clone, options);
   if (good?.commit === undefined) return undefined;
   const epoch = await resumeLease(clone);
   if (epoch === undefined) return undefined;
-  log(
+  options.log(
     'warn',
     `goes on from commit ${good.commit.slice(0, 10)}, which was fetched last; nothing new starts until it is reached`,
   );

@@ -23,6 +23,8 @@ export interface Targets {
   declare(targets: ReadonlyMap<string, Target>, hostTargets: ReadonlyMap<string, HostTarget>): Promise<void>;
   /** Where a resource runs, or, when it is not declared any more, where something of it was found. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
+  /** Why a target has no driver; absent: it has, or was never declared. */
+  unopened?(target: string): string | undefined;
   /** Every resource of which something exists on any target. */
   found(): ResourceId[];
   close(): Promise<void>;
@@ -48,6 +50,7 @@ export function createTargets(options: TargetsOptions): Targets {
   const homes = new Map<ResourceId, UnitDriver>();
   const definitions = new Map<string, string>();
   const retries = new Map<string, NodeJS.Timeout>();
+  const problems = new Map<string, string>();
   /** Resources whose target was not open when somebody asked for its driver. */
   const waiting = new Set<ResourceId>();
   let closed = false;
@@ -106,6 +109,7 @@ export function createTargets(options: TargetsOptions): Targets {
     try {
       const those = await opened();
       drivers.set(name, those);
+      problems.delete(name);
       for (const driver of driversOf(those)) {
         driver.subscribe(options.changed);
         for (const id of await driver.resources()) homes.set(id, driver);
@@ -113,6 +117,7 @@ export function createTargets(options: TargetsOptions): Targets {
       for (const id of waiting) options.changed(id);
       waiting.clear();
     } catch (error) {
+      problems.set(name, messageOf(error));
       options.log('error', `target ${name} cannot be opened: ${messageOf(error)}`);
       if (error instanceof StaleEpoch) return;
       const again = () => inTurn(() => open(name, opened, Math.min(wait * 2, LONGEST_WAIT_MS)));
@@ -169,6 +174,7 @@ export function createTargets(options: TargetsOptions): Targets {
       homes.set(id, driver);
       return driver;
     },
+    unopened: (name) => problems.get(name),
     found: () => [...homes.keys()],
     async close() {
       closed = true;

@@ -80,6 +80,8 @@ export interface LiveInstance {
 export interface Live {
   observedAt: Instant;
   complete: boolean;
+  /** Why nothing could be seen, where that is known. */
+  unseen?: string;
   units: LiveUnit[];
   /** What the proxy really does now; absent: it routes nothing for this resource, or could not be asked (`complete: false`). */
   traffic?: TrafficPolicy;

@@ -34,17 +34,24 @@ export interface Hold {
   wakeAt?: Instant;
 }
 
+const OPERATOR_PAUSED =
+  'the operator starts nothing new: remove the file PAUSED from its data folder, or start it without --paused';
+
 /** What keeps a rollout from starting or going on by itself. A rollback waits for no window. */
 export function holdOf({ resource, conditions, now }: Context, rollout: Rollout): Hold | undefined {
   if (rollout.held) return { reason: 'Operator', message: 'paused by an operation' };
   if (resource.spec.paused)
     return { reason: 'Operator', message: 'paused by spec.paused; commit paused: false to go on' };
-  if (conditions.operatorPaused) return { reason: 'Operator', message: 'the operator starts nothing new (--paused)' };
+  if (conditions.operatorPaused) return { reason: 'Operator', message: OPERATOR_PAUSED };
   if (rollout.cause === 'upgrade' && !windowOpen(resource.spec.windows, now)) {
     const windows = resource.spec.windows.map(
       ({ cron, duration, timezone }) => `${cron} for ${duration} (${timezone})`,
     );
-    return { reason: 'Window', message: `waits for a window: ${windows.join(', ')}`, wakeAt: nextMinute(now) };
+    return {
+      reason: 'Window',
+      message: `waits for a window: ${windows.join(', ')}; it goes on by itself`,
+      wakeAt: nextMinute(now),
+    };
   }
   return undefined;
 }

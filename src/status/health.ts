@@ -42,7 +42,10 @@ function judge(id: ResourceId, state: State, live: Live | undefined, declared: D
 
 function invalid({ rollout }: State, { errors }: DeclaredNow): HealthAndMessage {
   const goesOn = active(rollout) ? `rollout ${rollout.id} goes on` : 'the last valid one goes on';
-  return { health: 'Invalid', message: `${goesOn}; the manifest is invalid: ${errors ?? 'no reason given'}` };
+  return {
+    health: 'Invalid',
+    message: `${goesOn}; the manifest is invalid, commit a fix: ${errors ?? 'no reason given'}`,
+  };
 }
 
 function deleted(id: ResourceId, { commit, confirmed }: NonNullable<State['deletion']>): HealthAndMessage {
@@ -67,7 +70,9 @@ function underWay(
     const message = ofUnits ? unitsPaused(id, rollout, live) : pausedBecause(id, rollout, live);
     return { health: 'Paused', message };
   }
-  const message = ofUnits ? unitsMoving(rollout, live, version) : movingText(rollout, state, live);
+  const moving = ofUnits ? unitsMoving(rollout, live, version) : movingText(rollout, state, live);
+  const held = rollout.phase === 'Pending' && rollout.held ? `; to go on: sluice continue ${id}` : '';
+  const message = `${moving}${held}`;
   return { health: 'Progressing', message };
 }
 
@@ -79,10 +84,15 @@ function movingText(rollout: Rollout, state: State, live: Live | undefined): str
   const current = plan.stages[stage];
   if (phase !== 'Progressing' || current === undefined) return `rollout ${rollout.id}: ${message}`;
   const where = stageText(stage, plan.stages.length, current.name);
+  if (live !== undefined && !live.complete) return `${where}: ${goalText(current.goal)}; ${unseenText(live)}`;
   if (rollout.reachedAt !== undefined || live === undefined) return `${where}: ${withoutName(message, current.name)}`;
   const count = current.goal.kind === 'traffic' ? '' : ` (${seenOf(current.goal, live)} of ${totalOf(current.goal)})`;
   return `${where}: ${goalText(current.goal)}${count}${troubleText(live)}`;
 }
+
+/** Nothing is claimed of what was not seen. */
+const unseenText = ({ unseen }: Live): string =>
+  `${unseen === undefined ? 'the target could not be observed whole' : oneLine(unseen, 200)}; nothing is removed until it can be; see the operator's log`;
 
 /** The engine begins some messages with the stage's name, which stands here already. */
 const withoutName = (message: string, name: string): string =>
@@ -90,6 +100,7 @@ const withoutName = (message: string, name: string): string =>
 
 function backText({ settled }: State, live: Live | undefined): string {
   if (live === undefined) return '';
+  if (!live.complete) return `; ${unseenText(live)}`;
   const goals = settled.goals.filter((goal) => reached(goal, live, live.observedAt)).length;
   return `; ${goals} of ${settled.goals.length} goals are back${troubleText(live)}`;
 }
@@ -178,7 +189,7 @@ function atRest(
     return { health: 'Healthy', message: restText(id, state, live) };
   }
   if (!live.complete) {
-    return { health: 'Degraded', message: 'the target could not be observed whole; nothing is removed until it can' };
+    return { health: 'Degraded', message: unseenText(live) };
   }
   const vain = live.units.find((unit) => !unit.ready && unit.restarts >= STARTS_IN_VAIN);
   if (vain !== undefined) {

@@ -12,6 +12,14 @@ import { barText, oneLine, stagePlace } from './words.ts';
 export interface Head {
   commit: Oid;
   at: Instant;
+  held?: Held;
+}
+
+/** A newer commit than the one that was observed, which is not worked from. */
+export interface Held {
+  commit: Oid;
+  /** And what to do. */
+  why: string;
 }
 
 /** At most so many resources are in the table. */
@@ -25,6 +33,7 @@ export function overview(head: Head, counts: { health: Health; count: number }[]
     '',
     `Observed commit \`${head.commit}\` at ${new Date(head.at).toISOString()}.`,
     '',
+    ...(head.held === undefined ? [] : [`**Held:** ${cell(head.held.why, 1000)}.`, '']),
     countsText(counts, total),
     '',
   ];

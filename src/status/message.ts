@@ -2,6 +2,7 @@
 import type { Oid, ResourceId } from '../manifest/resource.ts';
 import { goalText } from '../plan/words.ts';
 import type { Phase, Rollout } from '../rollout/state.ts';
+import type { Held } from './markdown.ts';
 import type { RolloutSummary, Summary } from './summary.ts';
 import { durationText, oneLine, stagePlace, stageText } from './words.ts';
 
@@ -136,14 +137,21 @@ const LISTED = 100;
 const SUBJECT = 100;
 
 /** `changes` empty: only the observed head moved. */
-export function commitMessage(changes: Change[], head: Oid): string {
+export function commitMessage(changes: Change[], head: Oid, held?: Held): string {
   const events = changes.map((change) => ({ change, event: eventOf(change) }));
   const paragraphs = [subjectOf(events, head)];
   const body = bodyOf(events);
   if (body !== '') paragraphs.push(body);
-  paragraphs.push([...changes.slice(0, LISTED).flatMap(trailersOf), `Sluice-Head: ${head}`].join('\n'));
+  paragraphs.push([...changes.slice(0, LISTED).flatMap(trailersOf), ...headTrailers(head, held)].join('\n'));
   return `${paragraphs.join('\n\n')}\n`;
 }
+
+const headTrailers = (head: Oid, held: Held | undefined): string[] => [
+  ...(held === undefined ? [] : [`Sluice-Held: ${held.commit} ${oneLine(held.why, HELD)}`]),
+  `Sluice-Head: ${head}`,
+];
+/** It ends with what to do. */
+const HELD = 1000;
 
 /** Of the commit with which an operator that starts takes the branch over: it changes no file. */
 export const takeoverMessage = (epoch: number, head: Oid): string =>
@@ -191,6 +199,14 @@ const HEAD_TRAILER = /\nSluice-Head: ([0-9a-f]{40})\n*$/;
 
 /** The head of the config branch that a status commit speaks of: always its last line. Undefined: it has none. */
 export const headOfMessage = (message: string): Oid | undefined => HEAD_TRAILER.exec(message)?.[1];
+
+const HELD_TRAILER = /\nSluice-Held: ([0-9a-f]{40}) (.*)\nSluice-Head: [0-9a-f]{40}\n*$/;
+
+/** What is not worked from although it is newer than that head. */
+export function heldOfMessage(message: string): Held | undefined {
+  const [, commit, why] = HELD_TRAILER.exec(message) ?? [];
+  return commit === undefined || why === undefined ? undefined : { commit, why };
+}
 
 /** The annotation of `sluice/<kind>/<name>/<id>`. `description`: the manifest's, for whoever reads the history. */
 export function tagMessage(id: ResourceId, rollout: Rollout, description?: string): string {

@@ -6,8 +6,8 @@ import type { Instant } from '../plan/live.ts';
 import type { State } from '../rollout/state.ts';
 import { writeBlock } from './block.ts';
 import { fromDocument, type StatusDocument } from './document.ts';
-import { type Head, LISTED_RESOURCES, overview } from './markdown.ts';
-import { type Change, commitMessage, headOfMessage } from './message.ts';
+import { type Head, type Held, LISTED_RESOURCES, overview } from './markdown.ts';
+import { type Change, commitMessage, headOfMessage, heldOfMessage } from './message.ts';
 import { OVERVIEW_PATH, resourceOfStatusPath, STATUS_FOLDER, statusPath } from './names.ts';
 import { Ranking } from './ranking.ts';
 import type { RolloutDocument } from './rollout.ts';
@@ -27,6 +27,7 @@ export interface StatusBranch {
   at: Instant;
   /** The head of the config branch that it speaks of; absent: the tip is not Sluice's. */
   head?: Oid;
+  held?: Held;
   resources: Map<ResourceId, ReadStatus>;
 }
 
@@ -41,7 +42,8 @@ async function readBranch(
 ): Promise<{ branch: StatusBranch; oids: Map<ResourceId, Oid> }> {
   const { tree, at, message } = await objects.commit(tip);
   const head = headOfMessage(message);
-  const branch: StatusBranch = { tip, at, ...(head !== undefined && { head }), resources: new Map() };
+  const held = heldOfMessage(message);
+  const branch: StatusBranch = { tip, at, ...(head && { head }), ...(held && { held }), resources: new Map() };
   const oids = new Map<ResourceId, Oid>();
   const byOid = new Map<Oid, ResourceId[]>();
   for (const { id, entry } of await statusEntries(objects, tree)) {
@@ -117,6 +119,7 @@ export class StatusStore {
   readonly #written = new Map<ResourceId, Written>();
   readonly #ranking = new Ranking();
   #head: Oid | undefined;
+  #held: string | undefined;
 
   /** For a branch as it was read; without one, for a branch that does not exist yet. */
   static async open(
@@ -128,6 +131,7 @@ export class StatusStore {
     const { branch, oids } = await readBranch(objects, tip);
     for (const [id, read] of branch.resources) store.#remember(id, read, oids.get(id) ?? '');
     store.#head = branch.head;
+    store.#held = branch.held?.commit;
     return { store, branch };
   }
 
@@ -142,7 +146,7 @@ export class StatusStore {
     this.#ranking.set(id, summary);
   }
 
-  /** Undefined: nothing that is worth a commit has changed since the last one, nor has the head. */
+  /** Undefined: nothing that is worth a commit has changed since the last one, nor has the head or what is held. */
   prepare(changes: StatusChange[], head: Head): StatusWrite | undefined {
     const files = new Map<string, Buffer | null>();
     const told: Change[] = [];
@@ -156,12 +160,16 @@ export class StatusStore {
       told.push({ id, before: before?.summary, after: next?.summary });
       written.push([id, next]);
     }
-    if (files.size === 0 && head.commit === this.#head) return undefined;
+    if (files.size === 0 && head.commit === this.#head && head.held?.commit === this.#held) return undefined;
     files.set(
       OVERVIEW_PATH,
       Buffer.from(overview(head, this.#ranking.counts(), this.#ranking.first(LISTED_RESOURCES))),
     );
-    return { files, message: commitMessage(told, head.commit), committed: () => this.#committed(written, head.commit) };
+    return {
+      files,
+      message: commitMessage(told, head.commit, head.held),
+      committed: () => this.#committed(written, head),
+    };
   }
 
   /** Undefined: it stands there as it is. */
@@ -178,12 +186,13 @@ export class StatusStore {
     return { digest, summary: summaryOf(document) };
   }
 
-  #committed(written: [ResourceId, Written | undefined][], head: Oid): void {
+  #committed(written: [ResourceId, Written | undefined][], { commit, held }: Head): void {
     for (const [id, next] of written) {
       if (next === undefined) this.#written.delete(id);
       else this.#written.set(id, next);
     }
-    this.#head = head;
+    this.#head = commit;
+    this.#held = held?.commit;
   }
 }
 

@@ -50,6 +50,27 @@ t.test('status shows a line for each resource, and all about one; what is paused
   t.match(detail.stdout, /^shop-7-pause-k2f9 +refused .*rollout 7 is paused already$/m);
 });
 
+t.test('a commit that nobody takes up is named, once it is not on its way any more', async (t) => {
+  const place = await withStatus(t);
+  const hourAgo = { GIT_COMMITTER_DATE: `${Math.floor(Date.now() / 1000) - 3600} +0000` };
+  const then = at(place.home, place.repo, hourAgo);
+  const aged = await then.git(
+    ...['commit-tree', 'sluice/status^{tree}', '-m', await place.git('show', '-s', '--format=%B', 'sluice/status')],
+  );
+  await place.git('update-ref', 'refs/heads/sluice/status', aged);
+  t.notMatch((await place.sluice('status')).stderr, /Behind/, 'all is taken up');
+  await commitFile(place, 'fresh.txt', 'x', 'fresh');
+  t.notMatch((await place.sluice('status')).stderr, /Behind/, 'it may be on its way');
+  await then.git('commit', '--quiet', '--amend', '--no-edit');
+  const tip = await place.git('rev-parse', 'HEAD');
+  t.match(
+    (await place.sluice('status')).stderr,
+    `Behind  commit ${tip.slice(0, 10)} of main, made 1h ago, is not taken up: see that the operator runs`,
+  );
+  await place.git('branch', 'other', 'HEAD~1');
+  t.notMatch((await place.sluice('status')).stderr, /Behind/, 'the operator is at another branch');
+});
+
 t.test('what was not observed is not claimed', async (t) => {
   const place = await examples(t);
   await writeStatus(place, [['Service/shop', shop()]]);

@@ -489,10 +489,11 @@ export const anyLive = some<Live>(
   {
     observedAt: instant,
     complete: fc.boolean(),
+    unseen: text,
     units: fc.array(liveUnit, { maxLength: 5 }),
     traffic: policy,
     instances: fc.array(liveInstance, { maxLength: 8 }),
     suspended: fc.subarray(['scaleIn' as const, 'scaleOut' as const, 'healthCheck' as const]),
   },
-  ...(['traffic', 'instances', 'suspended'] as const),
+  ...(['unseen', 'traffic', 'instances', 'suspended'] as const),
 );

@@ -104,7 +104,31 @@ const cases: Case[] = [
     state: tomcat(),
     live: { ...three(), complete: false },
     health: 'Degraded',
-    message: 'the target could not be observed whole; nothing is removed until it can',
+    message: "the target could not be observed whole; nothing is removed until it can be; see the operator's log",
+  },
+  {
+    name: 'the target does not answer while it rolls: nothing is claimed of what was not seen',
+    state: shopWith((rollout) => {
+      rollout.phase = 'Progressing';
+      rollout.stage = 0;
+      delete rollout.reason;
+      delete rollout.reachedAt;
+    }),
+    live: { observedAt: AT, complete: false, unseen: 'its target does not answer: connect ECONNREFUSED', units: [] },
+    health: 'Progressing',
+    message:
+      "stage 1 of 3 (deploy v8): 2 of revision 12e4567890 as v8; its target does not answer: connect ECONNREFUSED; nothing is removed until it can be; see the operator's log",
+  },
+  {
+    name: 'held by an operation before it began',
+    state: shopWith((rollout) => {
+      rollout.phase = 'Pending';
+      rollout.message = 'paused by an operation';
+      rollout.held = true;
+      delete rollout.reason;
+    }),
+    health: 'Progressing',
+    message: 'rollout 7: paused by an operation; to go on: sluice continue Service/shop',
   },
   {
     name: 'another revision is declared and its rollout does not exist yet',
@@ -276,14 +300,15 @@ const cases: Case[] = [
     live: three(),
     declared: { valid: false, errors: 'tomcat.yaml:4:3 spec.replicas: must be a number' },
     health: 'Invalid',
-    message: 'the last valid one goes on; the manifest is invalid: tomcat.yaml:4:3 spec.replicas: must be a number',
+    message:
+      'the last valid one goes on; the manifest is invalid, commit a fix: tomcat.yaml:4:3 spec.replicas: must be a number',
   },
   {
     name: 'the manifest is broken in the middle of a rollout',
     state: shop(),
     declared: { valid: false, errors: 'shop.yaml:1:1 bad' },
     health: 'Invalid',
-    message: 'rollout 7 goes on; the manifest is invalid: shop.yaml:1:1 bad',
+    message: 'rollout 7 goes on; the manifest is invalid, commit a fix: shop.yaml:1:1 bad',
   },
   {
     name: 'a deletion that waits for a person',

@@ -68,7 +68,7 @@ t.test('a fleet at rest', async (t) => {
   ]);
   t.strictSame(said(w, { complete: false }), [
     'Degraded',
-    'the target could not be observed whole; nothing is removed until it can',
+    "the target could not be observed whole; nothing is removed until it can be; see the operator's log",
   ]);
   const out = settled(2);
   Object.assign(out.machines[0] ?? {}, { service: 'out' });
