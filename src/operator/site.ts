@@ -94,10 +94,12 @@ async function openRepository(
   log('debug', `holds epoch ${epoch}`);
   const parses = await parts.openParses(options);
   const snapshots = createSnapshots(clone.objects, options.path, parses);
-  const { remote, branch: status } = await openStatusRemote({
-    ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
-    ...{ head, resourceAt: snapshots.resourceAt },
-  });
+  const open = () =>
+    openStatusRemote({
+      ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
+      ...{ head, resourceAt: snapshots.resourceAt },
+    });
+  const { remote, branch: status } = await parts.patiently(open, (passing) => unreachable(passing, options), signal);
   return { clone, branch, epoch, snapshots, remote, status };
 }
 
