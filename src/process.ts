@@ -17,8 +17,12 @@ export interface RunOptions {
   env: Record<string, string>;
   cwd?: string;
   input?: Buffer | string;
-  /** Kills with SIGKILL when it takes longer. */
+  /** It is ended (SIGTERM, then SIGKILL) when it takes longer. */
   timeoutMs?: number;
+  /** Likewise when nothing came from it for so long, on neither output. */
+  silenceMs?: number;
+  /** What it started ends with it: for programs that leave nothing running on purpose. */
+  group?: boolean;
   signal?: AbortSignal;
   /** Output beyond this many bytes is dropped; 64 MiB by default. */
   maxOutput?: number;
@@ -29,54 +33,93 @@ export interface RunOptions {
 export interface RunResult {
   /** Absent when it was killed by a signal or never started. */
   code?: number;
-  /** Why there is no code: a signal's name, `timeout`, or the system's message for a program that cannot be started. */
+  /** Why it did not end by itself: a signal's name, `timeout`, `silence`, or the system's message for a program that cannot be started. */
   failure?: string;
   stdout: Buffer;
   stderr: string;
 }
 
+/** To put away what it holds, as git does with its locks. */
+const GRACE_MS = 1000;
+
 /** Runs to the end and reports; throws only when `signal` aborts. */
-export function run(command: readonly string[], options: RunOptions): Promise<RunResult> {
+export async function run(command: readonly string[], options: RunOptions): Promise<RunResult> {
+  options.signal?.throwIfAborted();
   const [program = '', ...args] = command;
-  const limit = options.maxOutput ?? 64 * 1024 * 1024;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      ...identity(options),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: options.env,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
-    const stdout = collector(limit);
-    const stderr = collector(limit);
-    let failure: string | undefined;
-    const timer =
-      options.timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-            failure = 'timeout';
-            child.kill('SIGKILL');
-          }, options.timeoutMs);
-    child.stdout.on('data', stdout.add);
-    child.stderr.on('data', stderr.add);
-    child.stdin.on('error', () => {});
-    child.stdin.end(options.input);
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      if (options.signal?.aborted) reject(options.signal.reason);
-      else resolve({ failure: error.message, stdout: stdout.bytes(), stderr: stderr.bytes().toString() });
-    });
-    child.once('close', (code, signalName) => {
-      clearTimeout(timer);
-      const reason = failure ?? signalName ?? undefined;
-      resolve({
-        ...(code === null ? {} : { code }),
-        ...(reason === undefined ? {} : { failure: reason }),
-        stdout: stdout.bytes(),
-        stderr: stderr.bytes().toString(),
-      });
-    });
+  const child = spawn(program, args, {
+    ...identity(options),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: options.env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: options.group === true,
   });
+  const limit = options.maxOutput ?? 64 * 1024 * 1024;
+  const stdout = collector(limit);
+  const stderr = collector(limit);
+  const ending = endEarly(child, options);
+  for (const [stream, { add }] of [[child.stdout, stdout] as const, [child.stderr, stderr] as const])
+    stream.on('data', (chunk: Buffer) => {
+      ending.heard();
+      add(chunk);
+    });
+  child.stdin.on('error', () => {});
+  child.stdin.end(options.input);
+  const { code, failure } = await outcome(child);
+  ending.over();
+  options.signal?.throwIfAborted();
+  const reason = ending.why() ?? failure;
+  return {
+    ...(code === undefined || ending.why() !== undefined ? {} : { code }),
+    ...(reason === undefined ? {} : { failure: reason }),
+    stdout: stdout.bytes(),
+    stderr: stderr.bytes().toString(),
+  };
+}
+
+function outcome(child: ChildProcess): Promise<Pick<RunResult, 'code' | 'failure'>> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve({ failure: error.message }));
+    child.once('close', (code, signal) => resolve(code === null ? { failure: signal ?? 'killed' } : { code }));
+  });
+}
+
+/** Ends a program that took too long, fell silent or was called off; its outputs close then, whoever else holds them. */
+function endEarly(child: ChildProcessWithoutNullStreams, { timeoutMs, silenceMs, signal, group }: RunOptions) {
+  let why: string | undefined;
+  let forced: NodeJS.Timeout | undefined;
+  const kill = (how: NodeJS.Signals) => {
+    try {
+      if (group === true && child.pid !== undefined) process.kill(-child.pid, how);
+      else child.kill(how);
+    } catch {
+      // It has ended.
+    }
+  };
+  const letGo = () => {
+    if (group === true) kill('SIGKILL');
+    child.stdout.destroy();
+    child.stderr.destroy();
+  };
+  const end = (reason: string) => {
+    if (why !== undefined) return;
+    why = reason;
+    if (child.exitCode !== null || child.signalCode !== null) return letGo();
+    kill('SIGTERM');
+    child.once('exit', letGo);
+    forced = setTimeout(kill, GRACE_MS, 'SIGKILL');
+  };
+  const abort = () => end('abort');
+  signal?.addEventListener('abort', abort, { once: true });
+  const late = timeoutMs === undefined ? undefined : setTimeout(end, timeoutMs, 'timeout');
+  const silent = silenceMs === undefined ? undefined : setTimeout(end, silenceMs, 'silence');
+  return {
+    why: () => why,
+    heard: () => silent?.refresh(),
+    over() {
+      signal?.removeEventListener('abort', abort);
+      for (const timer of [late, silent, forced]) clearTimeout(timer);
+    },
+  };
 }
 
 export type PipedProcess = ChildProcessWithoutNullStreams;

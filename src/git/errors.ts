@@ -100,11 +100,14 @@ export function httpError(status: number, where: string, retryAfter: string | un
   return new GitError('bad-answer', `${where}: answered ${status}, not as a Git repository; check --repo`);
 }
 
+/** No host can mean more, and no timer takes a month. */
+const LONGEST_RETRY_MS = 3_600_000;
+
 function parseRetryAfter(value: string | undefined): number | undefined {
   if (value === undefined || value === '') return undefined;
   const seconds = Number(value);
   const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, Math.round(ms)) : undefined;
+  return Number.isFinite(ms) ? Math.min(LONGEST_RETRY_MS, Math.max(0, Math.round(ms))) : undefined;
 }
 
 /** First match wins; on what the `git` program and ssh print under LC_ALL=C. */
@@ -161,10 +164,10 @@ const PROGRAM_ERRORS: [RegExp, GitErrorCode, string][] = [
 
 /** What a failed run of the `git` program means. `stderr` may hold addresses: it is redacted. */
 export function programError(doing: string, where: string, stderr: string, failure?: string): GitError {
-  if (failure === 'timeout')
+  if (failure === 'timeout' || failure === 'silence')
     return new GitError('timeout', `${where}: no answer in time to ${doing}; asking again later`);
   const said = redact(stderr)
-    .split('\n')
+    .split(/[\r\n]+/)
     .filter((line) => /^(fatal|error|remote|ssh|.*denied)/i.test(line.trim()))
     .slice(0, 3)
     .join(', ')

@@ -74,6 +74,12 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
     if (good !== undefined) await tell({ kind: 'head', commit: good, previous: undefined });
   }
 
+  /** What is left to tell, once what can be mended here is: a clone that is broken is made anew, unless that fails too. */
+  async function renewed(error: Error): Promise<Error> {
+    if (!(error instanceof GitError && error.code === 'broken-clone')) return error;
+    return (await clone.renew().catch(asError)) ?? error;
+  }
+
   async function loop(): Promise<void> {
     let failures = 0;
     let hinted = false;
@@ -83,9 +89,9 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
       await tellKept(event);
       if (event instanceof Error) {
         failures++;
-        if (event instanceof GitError && event.code === 'broken-clone') await clone.renew();
-        pauseMs = backoff(pauseMs, failures, event);
-        await tell({ kind: 'error', error: event, failures, retryInMs: pauseMs });
+        const error = await renewed(event);
+        pauseMs = backoff(pauseMs, failures, error);
+        await tell({ kind: 'error', error, failures, retryInMs: pauseMs });
       } else {
         failures = 0;
         if (event !== undefined) await tell(event);

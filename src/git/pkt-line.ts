@@ -55,7 +55,7 @@ export function brokenOff(where: string): GitError {
   return new GitError('bad-answer', `${where}: broke off in the middle of an answer; asking again`);
 }
 
-function broken(where: string, seen: string): GitError {
+export function broken(where: string, seen: string): GitError {
   return new GitError(
     'bad-answer',
     `${where}: did not answer as a Git repository (${JSON.stringify(seen)}); check --repo`,

@@ -85,11 +85,11 @@ export interface GitProgram {
   env: Record<string, string>;
 }
 
-/** One run in the clone, killed after `timeoutMs`; the caller judges the outcome. */
+/** One run in the clone, ended after `timeoutMs` with all that it started; the caller judges the outcome. */
 export function runGit(
   git: GitProgram,
   args: readonly string[],
-  options: { signal?: AbortSignal; timeoutMs: number; input?: string },
+  options: { signal?: AbortSignal; timeoutMs: number; silenceMs?: number; input?: string },
 ): Promise<RunResult> {
-  return run([git.path, `--git-dir=${git.gitdir}`, ...args], { env: git.env, ...options });
+  return run([git.path, `--git-dir=${git.gitdir}`, ...args], { env: git.env, group: true, ...options });
 }

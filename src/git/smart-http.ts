@@ -3,6 +3,7 @@ import type { Oid } from '../manifest/resource.ts';
 import { GitError } from './errors.ts';
 import type { HttpRemote } from './http.ts';
 import {
+  broken,
   brokenOff,
   DELIMITER,
   FLUSH,
@@ -16,8 +17,6 @@ import {
 import type { RefUpdate } from './types.ts';
 
 const ZERO = '0'.repeat(40);
-/** A pack may be as big as a first clone. */
-export const PACK_MS = 30 * 60_000;
 const V2 = { 'git-protocol': 'version=2' };
 
 export interface Advertisement {
@@ -41,8 +40,12 @@ export async function discover(remote: HttpRemote, signal: AbortSignal): Promise
       `${remote.display}: its object format is ${format}, which Sluice cannot read; convert it to sha1`,
     );
   if (found[0] === 'version 2') return { version: 2, refs: new Map() };
+  if (found.length === 0) throw brokenOff(remote.display);
   const head = /symref=HEAD:(\S+)/.exec(found.join('\n'))?.[1];
-  const refs = readRefs(found.map((line) => line.replace(/\0.*$/s, '')));
+  const refs = readRefs(
+    found.map((line) => line.replace(/\0.*$/s, '')),
+    remote.display,
+  );
   return { version: 1, refs, ...(head === undefined ? {} : { head }) };
 }
 
@@ -55,7 +58,7 @@ export async function lsRefs(remote: HttpRemote, prefixes: string[], signal: Abo
   const answer = await post(remote, 'git-upload-pack', body, signal);
   const section = [...packets(answer, remote.display)];
   if (section.at(-1) !== 'flush') throw brokenOff(remote.display);
-  return readRefs(errorsThrown(lines(section), remote.display));
+  return readRefs(errorsThrown(lines(section), remote.display), remote.display);
 }
 
 /** The ref that the remote's `HEAD` names; undefined when it has none, as an empty repository may. */
@@ -80,7 +83,7 @@ export async function fetchPack(
     ...haves.map((oid) => `have ${oid}\n`),
     'done\n',
   ]);
-  const answer = packets(await post(remote, 'git-upload-pack', body, signal, V2, PACK_MS), remote.display);
+  const answer = packets(await post(remote, 'git-upload-pack', body, signal, { packs: true }), remote.display);
   for (const packet of answer) {
     if (!Buffer.isBuffer(packet)) continue;
     const line = packet.toString('utf8').trim();
@@ -103,7 +106,7 @@ export async function receivePack(
     ),
   );
   const body = Buffer.concat([...commands, FLUSH, ...pack]);
-  const answer = await post(remote, 'git-receive-pack', body, signal, {}, PACK_MS);
+  const answer = await post(remote, 'git-receive-pack', body, signal, { headers: {}, packs: true });
   return readReport(
     sideBand(untilFlush(packets(answer, remote.display), remote.display), remote.display),
     updates,
@@ -133,8 +136,7 @@ async function post(
   service: 'git-upload-pack' | 'git-receive-pack',
   body: Buffer,
   signal: AbortSignal,
-  headers: Record<string, string> = V2,
-  timeoutMs?: number,
+  { headers = V2, packs = false }: { headers?: Record<string, string>; packs?: boolean } = {},
 ): Promise<Buffer> {
   const answer = await remote.ask('POST', service, {
     headers: {
@@ -144,7 +146,7 @@ async function post(
     },
     body,
     signal,
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    packs,
   });
   return answer.body;
 }
@@ -166,11 +168,16 @@ function errorsThrown(found: string[], where: string): string[] {
   return found;
 }
 
-function readRefs(found: string[]): Map<string, Oid> {
+/** A line that is none of a ref is damage: that ref would seem to be gone. */
+function readRefs(found: string[], where: string): Map<string, Oid> {
   const refs = new Map<string, Oid>();
   for (const line of found) {
-    const [, oid, ref] = /^([0-9a-f]{40}) (refs\/\S+)/.exec(line) ?? [];
-    if (oid !== undefined && ref !== undefined && !ref.endsWith('^{}')) refs.set(ref, oid);
+    const [, oid, ref] = REF_LINE.exec(line) ?? [];
+    if (oid === undefined || ref === undefined) throw broken(where, line.slice(0, 60));
+    if (ref.startsWith('refs/') && !ref.endsWith('^{}')) refs.set(ref, oid);
   }
   return refs;
 }
+
+/** Of an empty repository there is one, of nothing, that only carries what the remote can do. */
+const REF_LINE = /^([0-9a-f]{40}) (HEAD|refs\/\S+|capabilities\^\{\})/;

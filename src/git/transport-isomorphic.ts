@@ -9,7 +9,7 @@ import { isomorphicGit } from './isomorphic.ts';
 import type { ObjectStore } from './objects.ts';
 import { formatPack, storePack, unsentObjects } from './pack.ts';
 import { listRefs, readRef } from './refs.ts';
-import { type Advertisement, discover, fetchPack, lsHead, lsRefs, PACK_MS, receivePack } from './smart-http.ts';
+import { type Advertisement, discover, fetchPack, lsHead, lsRefs, receivePack } from './smart-http.ts';
 import { type ClosableTransport, openTransport, TRACKED, trackedRef, type Wire } from './transport.ts';
 import type { CommitData } from './types.ts';
 
@@ -43,9 +43,15 @@ export function openIsomorphicTransport(options: HttpOptions): HttpTransport {
   }
 
   async function refs(prefixes: string[], signal: AbortSignal): Promise<Map<string, Oid>> {
-    const all =
-      (await protocol(signal)) === 2 ? await lsRefs(remote, prefixes, signal) : (await discover(remote, signal)).refs;
+    const all = (await protocol(signal)) === 2 ? await lsRefs(remote, prefixes, signal) : await refsOfVersion1(signal);
     return new Map([...all].filter(([ref]) => prefixes.some((prefix) => ref.startsWith(prefix))));
+  }
+
+  /** A host may learn version 2, and then lists none here. */
+  async function refsOfVersion1(signal: AbortSignal): Promise<Map<string, Oid>> {
+    const found = await discover(remote, signal);
+    version = found.version;
+    return found.version === 2 ? await lsRefs(remote, ['refs/'], signal) : found.refs;
   }
 
   async function head(ref: string, signal: AbortSignal): Promise<Oid | undefined> {
@@ -145,7 +151,7 @@ async function throughRemote(remote: HttpRemote, request: GitHttpRequest, signal
   const answer = await remote.ask(method === 'POST' ? 'POST' : 'GET', url.slice(remote.url.length + 1), {
     headers,
     signal,
-    timeoutMs: PACK_MS,
+    packs: true,
     ...(parts.length === 0 ? {} : { body: Buffer.concat(parts) }),
   });
   async function* body() {

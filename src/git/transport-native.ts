@@ -12,6 +12,8 @@ import type { RefUpdate } from './types.ts';
 /** A question to the remote; what moves packs may take as long as a big first clone. */
 const ASK_MS = 60_000;
 const MOVE_MS = 30 * 60_000;
+/** What moves packs tells how far it is, and the host that it is alive: when neither does, it has stopped. */
+const SILENCE_MS = 120_000;
 
 /**
  * An argument vector holds some 2 MiB. More refs go in several pushes, branches last: a status never comes before the tags
@@ -66,7 +68,7 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
         git,
         [
           'fetch',
-          '--quiet',
+          '--progress',
           '--no-tags',
           '--no-write-fetch-head',
           '--no-recurse-submodules',
@@ -75,7 +77,7 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
           url,
           `+${ref}:${tracked}`,
         ],
-        { signal, timeoutMs: MOVE_MS },
+        { signal, timeoutMs: MOVE_MS, silenceMs: SILENCE_MS },
       );
       if (ran.code === 0) return await readRef(git.gitdir, tracked);
       const error = programError(`fetch ${ref}`, where, ran.stderr, ran.failure);
@@ -88,6 +90,7 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
         const ran = await runGit(git, pushArguments(url, ordered.slice(at, at + MAX_REFS)), {
           signal,
           timeoutMs: MOVE_MS,
+          silenceMs: SILENCE_MS,
         });
         const refused = readPorcelain(ran.stdout.toString());
         if (refused.size > 0) return refused;
@@ -108,6 +111,7 @@ function pushArguments(url: string, updates: readonly RefUpdate[]): string[] {
   return [
     'push',
     '--porcelain',
+    '--progress',
     '--atomic',
     '--no-verify',
     '--no-signed',

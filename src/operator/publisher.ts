@@ -3,6 +3,7 @@
  * under way at a time; each takes all that has come together.
  */
 import type { Clock } from '../clock.ts';
+import { GitError } from '../git/errors.ts';
 import type { Oid, ResourceId } from '../manifest/resource.ts';
 import type { StatusDocument } from '../status/document.ts';
 import type { Head } from '../status/markdown.ts';
@@ -62,6 +63,8 @@ export function createPublisher(ports: PublisherPorts): Publisher {
   let touched = false;
   let lastPush = Number.NEGATIVE_INFINITY;
   let failures = 0;
+  /** How long the remote asked to be left alone, when it took nothing last. */
+  let restMs = 0;
   /** Calls off the push that waits for its time. */
   let timer: (() => void) | undefined;
   let running: Promise<void> | undefined;
@@ -79,7 +82,8 @@ export function createPublisher(ports: PublisherPorts): Publisher {
       return;
     }
     if (timer !== undefined || (gathered.size === 0 && !touched)) return;
-    const delay = failures > 0 ? backoff(failures) : Math.max(0, lastPush + ports.intervalMs - ports.clock.now());
+    const delay =
+      failures > 0 ? Math.max(backoff(failures), restMs) : Math.max(0, lastPush + ports.intervalMs - ports.clock.now());
     timer = ports.clock.after(delay, () => {
       timer = undefined;
       start();
@@ -113,6 +117,7 @@ export function createPublisher(ports: PublisherPorts): Publisher {
       for (const waiter of first) waiter.resolve();
     } catch (error) {
       failures++;
+      restMs = error instanceof GitError ? (error.retryAfterMs ?? 0) : 0;
       touched ||= wasTouched;
       for (const [id, publication] of before) gathered.set(id, merged(publication, gathered.get(id)));
       for (const waiter of first) waiter.reject(error);

@@ -104,10 +104,12 @@ async function openRepository(
   const { branch, epoch, reachable } = await begin(clone, options, parts, signal);
   log('debug', `holds epoch ${epoch}`);
   const snapshots = await warming;
-  const { remote, branch: status } = await openStatusRemote({
-    ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
-    ...{ head, resourceAt: snapshots.resourceAt },
-  });
+  const open = () =>
+    openStatusRemote({
+      ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },
+      ...{ head, resourceAt: snapshots.resourceAt },
+    });
+  const { remote, branch: status } = await parts.patiently(open, (passing) => unreachable(passing, options), signal);
   return { clone, branch, epoch, snapshots, remote, status, trust };
 }
 

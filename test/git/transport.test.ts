@@ -256,13 +256,12 @@ for (const way of ways.filter(({ http }) => http !== undefined)) {
 
     for (const [status, code] of [
       [401, 'auth'],
-      [403, 'auth'],
       [404, 'not-found'],
       [500, 'server'],
       [503, 'busy'],
       [429, 'busy'],
     ] as const) {
-      server.fail({ kind: 'status', status });
+      server.fail({ kind: 'status', status, headers: { 'retry-after': '0' } });
       const error = await failure(transport.fetch(MAIN, signal));
       t.equal(error.code, code, `${status} is ${code}`);
       t.notMatch(error.message, /right|Basic/, 'no secret in it');
@@ -280,13 +279,17 @@ for (const way of ways.filter(({ http }) => http !== undefined)) {
 
 t.test('retry-after is data', async (t) => {
   const path = bareRepository(root, 'limited.git');
-  const { clone, transport } = await opened(`${http.url}/${nameOf(path)}`);
-  t.teardown(() => clone.close());
-  http.fail({ kind: 'status', status: 429, headers: { 'retry-after': '7' } });
-  t.equal((await failure(transport.head(MAIN, signal))).retryAfterMs, 7000);
-  http.fail({ kind: 'status', status: 403, headers: { 'retry-after': '60' } });
-  t.match(await failure(transport.head(MAIN, signal)), { code: 'busy', retryAfterMs: 60_000 });
-  http.fail(undefined);
+  const answered = async (status: number, headers: Record<string, string>) => {
+    const { clone, transport } = await opened(`${http.url}/${nameOf(path)}`);
+    t.teardown(() => clone.close());
+    http.fail({ kind: 'status', status, headers });
+    const { code, retryAfterMs } = await failure(transport.head(MAIN, signal));
+    http.fail(undefined);
+    return { code, retryAfterMs };
+  };
+  t.same(await answered(429, { 'retry-after': '7' }), { code: 'busy', retryAfterMs: 7000 });
+  t.same(await answered(403, { 'retry-after': '60' }), { code: 'busy', retryAfterMs: 60_000 });
+  t.match(await answered(403, {}), { code: 'auth' });
 });
 
 t.test('a poll is one round trip, a fetch one more, a push one', async (t) => {

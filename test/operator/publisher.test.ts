@@ -1,5 +1,6 @@
 import t from 'tap';
 import { systemClock } from '../../src/clock.ts';
+import { GitError } from '../../src/git/errors.ts';
 import { createPublisher, type Publication, type PublisherPorts, type RefWish } from '../../src/operator/publisher.ts';
 import type { StatusDocument } from '../../src/status/document.ts';
 
@@ -95,6 +96,27 @@ t.test('a push that fails rejects what was first and keeps what was gathered', a
   state.down = false;
   await publisher.flush();
   t.same(pushes.at(-1)?.documents, { 'Workload/a': 'gathered' }, 'the decision that was not durable is not told');
+});
+
+t.test('a remote that asks to be left alone is left alone', async (t) => {
+  const waits: number[] = [];
+  const busy = new GitError('busy', 'busy', 45_000);
+  const { publisher } = remote({
+    clock: {
+      ...systemClock,
+      now: () => 1000,
+      after(ms, work) {
+        waits.push(ms);
+        return ms > 10_000 ? () => {} : systemClock.after(0, work);
+      },
+    },
+    push: () => Promise.reject(busy),
+  });
+  publisher.gather(publication('a', '1'));
+  await publisher.flush();
+  t.same(waits.slice(-1), [45_000]);
+  await t.rejects(publisher.first(publication('b', '2')), busy);
+  publisher.close();
 });
 
 t.test('what could not be pushed at the end keeps no process alive', async (t) => {

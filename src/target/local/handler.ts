@@ -107,7 +107,7 @@ export async function askCommand(
   timeoutMs: number,
 ): Promise<Answer> {
   const { env, cwd, user, redact } = beside;
-  const ended = run(command, { env, cwd, timeoutMs, maxOutput: OUTPUT, ...identityOf(user) });
+  const ended = run(command, { env, cwd, timeoutMs, group: true, maxOutput: OUTPUT, ...identityOf(user) });
   // What the command left behind may keep its output open beyond its own end.
   const late = new Promise<'late'>((resolve) => setTimeout(resolve, timeoutMs + 200, 'late').unref());
   const result = await Promise.race([ended, late]);
