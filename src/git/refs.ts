@@ -46,25 +46,34 @@ export async function symbolicTarget(gitdir: string, ref: string): Promise<strin
   return /^ref: (.+)$/.exec((await readLoose(gitdir, ref)) ?? '')?.[1];
 }
 
-/** All refs below a prefix that ends with a slash; files there that hold no ref are passed over, as git does. */
-export async function listRefs(gitdir: string, prefix: string): Promise<Map<string, Oid>> {
+/** All refs whose names begin like one of the prefixes; files there that hold no ref are passed over, as git does. */
+export async function listRefs(gitdir: string, ...prefixes: string[]): Promise<Map<string, Oid>> {
   const refs = new Map<string, Oid>();
-  for (const [ref, oid] of await readPacked(gitdir)) if (ref.startsWith(prefix)) refs.set(ref, oid);
-  for (const ref of await looseRefs(gitdir, prefix)) {
-    const value = await readLoose(gitdir, ref);
-    if (value !== undefined && OID.test(value)) refs.set(ref, value);
-  }
+  for (const [ref, oid] of await readPacked(gitdir))
+    if (prefixes.some((prefix) => ref.startsWith(prefix))) refs.set(ref, oid);
+  for (const prefix of prefixes)
+    for (const ref of await looseRefs(gitdir, prefix)) {
+      const value = await readLoose(gitdir, ref);
+      if (value !== undefined && OID.test(value)) refs.set(ref, value);
+    }
   return refs;
 }
 
-/** The names of all refs below a prefix that have a file of their own, whatever is in it. */
+/**
+ * The names of all refs with such a prefix that have a file of their own, whatever is in it. Folders beside it are not looked
+ * into: for `refs/sluice/lease` not those of ten thousand kept revisions.
+ */
 export async function looseRefs(gitdir: string, prefix: string): Promise<string[]> {
-  const folder = join(gitdir, prefix.slice(0, prefix.lastIndexOf('/')));
-  const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [] as Dirent[]);
-  return found
-    .filter((entry) => entry.isFile() && !entry.name.endsWith('.lock'))
-    .map((entry) => join(entry.parentPath, entry.name).slice(gitdir.length + 1))
-    .filter((ref) => ref.startsWith(prefix));
+  const above = prefix.slice(0, prefix.lastIndexOf('/'));
+  const entries = await readdir(join(gitdir, above), { withFileTypes: true }).catch(() => [] as Dirent[]);
+  const names: string[] = [];
+  for (const entry of entries) {
+    const name = `${above}/${entry.name}`;
+    if (!name.startsWith(prefix)) continue;
+    if (entry.isDirectory()) names.push(...(await looseRefs(gitdir, `${name}/`)));
+    else if (entry.isFile() && !name.endsWith('.lock')) names.push(name);
+  }
+  return names;
 }
 
 /** Throws `ref-moved` when the ref does not hold `old`, `ref-locked` when its lock is never let go. */

@@ -53,13 +53,9 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
       return (await lsRemote([ref], signal)).get(ref);
     },
     async refs(prefixes, signal) {
-      const all =
-        local === undefined
-          ? await lsRemote(
-              prefixes.map((prefix) => `${prefix}*`),
-              signal,
-            )
-          : await listRefs(local.commondir, 'refs/');
+      if (local !== undefined) return await listRefs(local.commondir, ...prefixes);
+      const patterns = prefixes.map((prefix) => `${prefix}*`);
+      const all = await lsRemote(patterns, signal);
       return new Map([...all].filter(([ref]) => prefixes.some((prefix) => ref.startsWith(prefix))));
     },
     async download(ref, fresh, signal) {

@@ -1,19 +1,36 @@
-/** V8 collects garbage when something allocates. An idle operator does not, and would hold on to all that its start took. */
+/** V8 collects garbage when something allocates. An operator at rest does not, and would hold on to all that its start took. */
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Long enough after the first commit that rollouts begun with it are on their way. */
-const DELAY_MS = 10_000;
+const DELAY_MS = 5000;
+const LOOK_MS = 1000;
+/** At rest is who takes less than this of a core, so many times in a row that it is looked. */
+const REST = 0.05;
+const CALM = 3;
 /** The first collection finds what is garbage, the next ones give its pages back. */
-const COLLECTIONS = 5;
+const COLLECTIONS = 3;
 
-/** Gives memory back some seconds from now, in pauses of some 100 ms for ten thousand resources. */
+/** Gives memory back once the start is over, in pauses of some 100 ms for ten thousand resources. */
 export async function releaseLater(): Promise<void> {
+  await setTimeout(DELAY_MS, undefined, { ref: false });
+  for (let calm = 0; calm < CALM; ) calm = (await share(LOOK_MS)) < REST ? calm + 1 : 0;
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
+  // Else pages of which a part is used are kept: a quarter of the heap, after a start.
+  setFlagsFromString('--compact-on-every-full-gc');
   for (let times = 0; times < COLLECTIONS; times++) {
-    await setTimeout(times === 0 ? DELAY_MS : 1000, undefined, { ref: false });
+    if (times > 0) await setTimeout(LOOK_MS, undefined, { ref: false });
     collect();
   }
+  setFlagsFromString('--no-compact-on-every-full-gc');
+}
+
+/** Of a core, that this process takes within the next `ms`. */
+async function share(ms: number): Promise<number> {
+  const before = process.cpuUsage();
+  await setTimeout(ms, undefined, { ref: false });
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000 / ms;
 }

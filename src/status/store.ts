@@ -58,8 +58,10 @@ async function readBranch(
   }
   if (byOid.size === 0) return { branch, oids };
   const { fromText } = await import('./yaml.ts');
+  const texts = new Map<string, string>();
+  const read: FromText = (id, content) => fromText(id, content, texts);
   await objects.blobs([...byOid.keys()], (oid, content) => {
-    for (const id of byOid.get(oid) ?? []) branch.resources.set(id, readOne(id, content, fromText));
+    for (const id of byOid.get(oid) ?? []) branch.resources.set(id, readOne(id, content, read));
   });
   return { branch, oids };
 }
