@@ -71,7 +71,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     decided(id, decision) {
       reporter.decided(id, decision);
       parts.decided(id, decision);
-      if (options.once) clock.soon(endWhenSettled);
+      if (options.once) soonEndWhenSettled();
     },
     failed(id, what, error) {
       if (error instanceof StaleEpoch) void takenOver(error.message);
@@ -154,7 +154,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
   });
   void feed.looked.then(() => {
     looked = true;
-    if (options.once) clock.soon(endWhenSettled);
+    if (options.once) soonEndWhenSettled();
     if (options.once) noLongerUnseen = clock.after(UNSEEN_MS, endWhenSettled);
   });
   site.startHeartbeat((message) => void takenOver(message));
@@ -176,6 +176,17 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
 
   const isUnseen = (id: ResourceId) =>
     register.told(id)?.declaration !== undefined && controller.live(id)?.complete !== true;
+
+  /** Once for all that is decided together: it looks at every resource. */
+  let isEndSoon = false;
+  function soonEndWhenSettled(): void {
+    if (isEndSoon) return;
+    isEndSoon = true;
+    clock.soon(() => {
+      isEndSoon = false;
+      endWhenSettled();
+    });
+  }
 
   function endWhenSettled(): void {
     if (looked && head === undefined && held !== undefined) void end({ settled: false, message: held.why });

@@ -145,8 +145,10 @@ export function unitsAtRest(
   ];
   const notes = notesOf(state.rollout, instances, wanted, isCluster);
   const shown = wrong.length > SHOWN ? [...wrong.slice(0, SHOWN), `and ${wrong.length - SHOWN} more`] : wrong;
+  // What a node runs is seen a moment after it is ready; until then nobody has observed that it is what was declared.
+  const isSeen = !isCluster || instances.every(({ version }) => version !== undefined);
   return {
-    health: wrong.length === 0 ? 'Healthy' : 'Degraded',
+    health: wrong.length > 0 ? 'Degraded' : isSeen ? 'Healthy' : 'Progressing',
     message: [...shown, counted, ...notes].join('; '),
   };
 }

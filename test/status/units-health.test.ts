@@ -246,6 +246,15 @@ t.test('a cluster shows what its nodes run and what is wanted', async (t) => {
     'Healthy',
     '3 of 3 nodes ready; 1.35.0 is wanted, 2 run it; others run 1.34.1; node-2 is outdated until the next rollout; node-2 is cordoned',
   ]);
+  const silent = fleetWorld(cluster('r1', '1.35.0'), nodes());
+  run(silent, phase('1 Succeeded'));
+  settleNow(silent);
+  delete silent.machines[2]?.version;
+  t.strictSame(
+    said(silent),
+    ['Progressing', '3 of 3 nodes ready, the others run 1.35.0; what node-2 runs is not known'],
+    'what nobody has seen is not healthy',
+  );
 });
 
 t.test('what is deleted lets hosts go', async (t) => {
