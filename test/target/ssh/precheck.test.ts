@@ -164,15 +164,17 @@ test('a node whose clock is wrong is named, with how much', real, async (t) => {
 
 const noOpenssl = !['/usr/bin/openssl', '/bin/openssl'].some((path) => existsSync(path)) && 'there is no openssl here';
 
-test('certificates that are about to end are read where they lie', {
+test('certificates that have ended, or are about to, are read where they lie', {
   ...real,
   skip: noSshd || noOpenssl,
 }, async (t) => {
   const { ssh, root, hosts } = await startHosts(t, { names: ['node-1', 'node-2'] });
   const certify = (home: string, days: number) => {
-    const subject = ['-subj', '/CN=node', '-days', String(days)];
-    const made = ['-newkey', 'rsa:2048', '-nodes', '-keyout', '/dev/null', '-out', join(home, 'apiserver.crt')];
-    execFileSync('openssl', ['req', '-x509', ...made, ...subject], { stdio: 'ignore' });
+    const [key, request] = [join(home, 'node.key'), join(home, 'node.csr')];
+    const asked = ['-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-subj', '/CN=node', '-out', request];
+    execFileSync('openssl', ['req', '-new', ...asked], { stdio: 'ignore' });
+    const made = ['-in', request, '-signkey', key, '-days', String(days), '-out', join(home, 'apiserver.crt')];
+    execFileSync('openssl', ['x509', '-req', ...made], { stdio: 'ignore' });
   };
   const connections = openConnections({ ssh });
   t.teardown(() => connections.close());
@@ -199,6 +201,8 @@ test('certificates that are about to end are read where they lie', {
     message: new RegExp(`^node-2 \\(${root}/node-2/home/apiserver.crt ends on \\d{4}-\\d\\d-\\d\\d\\)$`),
     remedy: /renew them/,
   });
+  certify(hosts[0]?.home ?? '', -1);
+  t.match(await asked(), { result: 'fail', message: /^node-1 \(.*apiserver.crt ended on \d{4}-\d\d-\d\d\)/ });
 });
 
 const GIB = 2 ** 30;
