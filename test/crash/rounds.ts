@@ -14,7 +14,7 @@ import type { Owner, Subject } from './subjects.ts';
 
 const EFFECTS = fileURLToPath(new URL('./effects.js', import.meta.url));
 /** Far beyond what any of it takes. */
-const END_MS = 120_000;
+const END_MS = 300_000;
 
 export interface Boundary {
   side: 'before' | 'after';
@@ -77,7 +77,7 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
       const frozen = start(at, boundary, 'SIGSTOP');
       owner.teardown(() => frozen.running.process.kill('SIGKILL'));
       const { pid = 0 } = frozen.running.process;
-      await until('it is stopped or ends', () => frozen.running.process.exitCode !== null || isStopped(pid), 120);
+      await until('it is stopped or ends', () => frozen.running.process.exitCode !== null || isStopped(pid), 300);
       const acts = frozen.running.process.exitCode === null && (await holdsLease(at, pid));
       const wrong: string[] = [];
       let told = '';
