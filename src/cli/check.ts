@@ -14,7 +14,7 @@ import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
 import { inspectDocker, withProject } from '../target/docker/target.ts';
 import { findGroups } from '../target/local/cgroup.ts';
-import { openImages } from '../target/local/image.ts';
+import { lookingAt, openImages } from '../target/local/image.ts';
 import { inspectInstances } from '../target/local/instances/inspect.ts';
 import { precheckLocal } from '../target/local/precheck.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
@@ -168,7 +168,7 @@ function precheckReplicas(asked: Asked<ReplicasResource>): Promise<PrecheckResul
   if (docker !== undefined) return precheckContainers(asked, spec.target, docker);
   const writesNothing = () => Promise.reject(new Error('a check writes no image'));
   return withLocal(asked, ({ dataDir, imagesFolder, user, router }) => {
-    const images = openImages(dataDir, { materialize: writesNothing }, imagesFolder);
+    const images = openImages(lookingAt(dataDir), { materialize: writesNothing }, imagesFolder);
     const secrets = secretsFrom(asked.options.secretsDir);
     return precheckLocal({ host: { dataDir, user, groups: findGroups(), images, secrets }, router, spec, runnable });
   });

@@ -3,7 +3,7 @@ import { parseFile } from './parse.ts';
 import type { ParsedFile } from './parsed.ts';
 
 /** Below this, starting threads takes longer than parsing here: each needs some 150 ms to load the parser. */
-const WORTH_THREADS = 800;
+const WORTH_THREADS = 2000;
 const THREADS = 2;
 const BATCH = 250;
 

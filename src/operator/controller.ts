@@ -280,7 +280,8 @@ export function createController(ports: ControllerPorts): Controller {
   async function act(id: ResourceId, tracked: Tracked, actions: Action[]): Promise<boolean> {
     const resource = tracked.told.declaration?.resource;
     const driver = ports.driverOf(id, resource);
-    if (driver === undefined || tracked.state === undefined) return true;
+    // Its target is not there, or not yet: then it is looked at anew.
+    if (driver === undefined || tracked.state === undefined) return actions.length === 0;
     try {
       for (const action of actions) {
         const revision = revisionOf(action);

@@ -6,7 +6,7 @@ import { versionName } from '../plan/versions.ts';
 import type { PrecheckResult } from './state.ts';
 import { versionChecks } from './version-skew.ts';
 
-/** `live` absent: nothing was observed, so nothing is said of it. */
+/** `live` absent or incomplete: not all was observed, so nothing is said of it. */
 export function builtinPrechecks(
   resource: Resource,
   settled: Settled,
@@ -18,8 +18,8 @@ export function builtinPrechecks(
     { name: 'references', result: 'pass', message: 'every reference of the manifest resolves', remedy: '' },
   ];
   if (spec.kind === 'Service') results.push(versionNameCheck(versionName(spec, settled, revision, id)));
-  const instances = live?.instances ?? [];
-  if (spec.kind === 'Fleet') results.push(...membersChecks(instances, 'size' in spec.members));
+  const instances = live?.complete ? (live.instances ?? []) : [];
+  if (spec.kind === 'Fleet' && live?.complete) results.push(...membersChecks(instances, 'size' in spec.members));
   if (spec.kind === 'Cluster' && instances.length > 0) results.push(...versionChecks(spec.version, instances));
   return results;
 }

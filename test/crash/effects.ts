@@ -6,6 +6,7 @@
  * that the router or a load balancer is told. Reading, asking and looking are none: how often it looks depends on the time.
  *
  *     CRASH_AT=before:17 | after:17   where; absent: nowhere
+ *     CRASH_AT=before:/unit.json$/    at the first whose line reads so
  *     CRASH_BY=SIGSTOP                it is stopped there instead, until it is woken
  *     CRASH_LOG=FILE                  each effect in a line, before it takes place
  */
@@ -21,17 +22,34 @@ type Work = (this: unknown, ...args: unknown[]) => unknown;
 
 const log = process.env.CRASH_LOG === undefined ? undefined : openSync(process.env.CRASH_LOG, 'a');
 const writeLog = writeSync;
-const [side, where] = (process.env.CRASH_AT ?? '').split(':');
+const [, side, where = ''] = /^(before|after):(.*)$/.exec(process.env.CRASH_AT ?? '') ?? [];
+let reads = /^\/(.*)\/$/
+  .exec(where)
+  ?.slice(1)
+  .map((text) => new RegExp(text))[0];
 const by = (process.env.CRASH_BY ?? 'SIGKILL') as NodeJS.Signals;
 const kill = process.kill.bind(process);
-const die = () => void kill(process.pid, by);
+/** So long at most until a signal that a process sends itself has come to all of its threads. */
+const DEAF_MS = 50;
+function die(): void {
+  kill(process.pid, by);
+  for (const since = performance.now(); performance.now() - since < DEAF_MS; );
+}
 let count = 0;
 /** Within an effect: what it consists of is not counted besides. */
 let within = false;
 
+function isThere(what: string): boolean {
+  count++;
+  if (reads === undefined) return String(count) === where;
+  if (!reads.test(what)) return false;
+  reads = undefined;
+  return true;
+}
+
 function effect(what: string, args: unknown[], act: (args: unknown[]) => unknown): unknown {
   if (within) return act(args);
-  const here = String(++count) === where ? side : undefined;
+  const here = isThere(what) ? side : undefined;
   if (log !== undefined) writeLog(log, `${count} ${what.slice(0, 300)}\n`);
   if (here === 'before') die();
   within = true;
@@ -138,9 +156,26 @@ function countProcesses(): void {
   countCalls(process, 'kill', ([pid, signal]) => (signal === 0 ? undefined : `signal ${signal} to ${pid}`));
 }
 
+/** Of each lasting shell, the names by which it has the scripts that only look. */
+const looking = new WeakMap<object, Set<string>>();
+const LOOKS = /limit_version=|ls -tr \|/;
+
+/** `eval 'script_3() {…}'`, where the shell does not have it yet, and `(script_3 'web-1' …)` (hosts/lasting.ts). */
+function lasting(said: string, shell: object): string | undefined {
+  const at = said.search(/(?:^|\n)\(script_\d+ /);
+  if (at < 0) return undefined;
+  const call = said.slice(at).trimStart();
+  const name = call.slice(1, call.indexOf(' '));
+  const names = looking.get(shell) ?? new Set();
+  looking.set(shell, names);
+  if (LOOKS.test(said.slice(0, at))) names.add(name);
+  return names.has(name) ? undefined : script(call);
+}
+
 /** What is sent that changes something. */
-function sent(data: unknown): string | undefined {
+function sent(data: unknown, to: object): string | undefined {
   const said = text(data);
+  if (/^eval |^\(script_/.test(said)) return lasting(said, to);
   if (/^\{ set -- |^set -- /.test(said)) return said.includes(LOOK) || said.includes(LOGS) ? undefined : script(said);
   if (/^\{"id":\d+,"call":"(change|stop)"/.test(said)) return `tell the router ${said}`;
   if (/^set (weight|server) /.test(said)) return `tell the load balancer ${said.trim()}`;
@@ -161,7 +196,7 @@ function countConnections(): void {
         },
         ...{ configurable: true, writable: true },
       });
-      countCalls(writable, name, ([data]) => sent(data));
+      countCalls(writable, name, ([data], self) => sent(data, self as object));
     }
   }
 }

@@ -2,7 +2,9 @@
  * `npm run crash`: kills the operator with -9 at every boundary between two of its effects, one after the other, for one
  * rollout of each kind, and tells how often that went well. All of it takes about an hour.
  *
- *     npm run crash -- [KIND …] [--from EFFECT] [--every N]
+ *     npm run crash -- [KIND …] [--from EFFECT] [--every N] [--stop]
+ *
+ * `--stop`: it is stopped there, and woken when another operator has taken over and finished.
  */
 import { parseArgs } from 'node:util';
 import { KINDS } from './kinds.ts';
@@ -10,7 +12,11 @@ import type { Owner } from './subjects.ts';
 import { type Failure, walk } from './walk.ts';
 
 const { values, positionals } = parseArgs({
-  options: { from: { type: 'string', default: '1' }, every: { type: 'string', default: '1' } },
+  options: {
+    from: { type: 'string', default: '1' },
+    every: { type: 'string', default: '1' },
+    stop: { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 });
 
@@ -38,7 +44,7 @@ async function walkAll(kind: string): Promise<boolean> {
   const began = Date.now();
   const own = owner();
   try {
-    const slice = { from: Number(values.from), every: Number(values.every) };
+    const slice = { from: Number(values.from), every: Number(values.every), stop: values.stop };
     const { crashes, effects, failures } = await walk(own, open, {
       ...slice,
       each(boundary, ended) {

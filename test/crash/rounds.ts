@@ -2,7 +2,8 @@
  * One rollout after another in one place, each begun by an operator that is killed with -9 at one of its effects and
  * carried on by the next. What must hold is looked at from outside, all the time and at the end.
  */
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -13,12 +14,12 @@ import type { Owner, Subject } from './subjects.ts';
 
 const EFFECTS = fileURLToPath(new URL('./effects.js', import.meta.url));
 /** Far beyond what any of it takes. */
-const END_MS = 120_000;
+const END_MS = 300_000;
 
 export interface Boundary {
   side: 'before' | 'after';
-  /** Of the effects of the operator that begins the rollout, from 1. */
-  effect: number;
+  /** Of the effects of the operator that begins the rollout, from 1; or the first whose line reads so. */
+  effect: number | RegExp;
 }
 
 export interface Ended {
@@ -76,7 +77,7 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
       const frozen = start(at, boundary, 'SIGSTOP');
       owner.teardown(() => frozen.running.process.kill('SIGKILL'));
       const { pid = 0 } = frozen.running.process;
-      await until('it is stopped or ends', () => frozen.running.process.exitCode !== null || isStopped(pid), 120);
+      await until('it is stopped or ends', () => frozen.running.process.exitCode !== null || isStopped(pid), 300);
       const acts = frozen.running.process.exitCode === null && (await holdsLease(at, pid));
       const wrong: string[] = [];
       let told = '';
@@ -85,20 +86,16 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
         const finished = await operate(second, undefined);
         told = finished.told;
         wrong.push(...(await wrongAtEnd(at, subject, round, asked, finished.ended)));
-        const before = surroundings(at, subject.resource);
+        const before = await surroundings(at, subject);
         frozen.running.process.kill('SIGCONT');
         const ended = await withinReason(frozen.running);
         told += `--- woken\n${frozen.running.output()}`;
         if (ended !== 0 && !/taken over/.test(frozen.running.output())) wrong.push(`woken, it ended with ${ended}`);
-        wrong.push(...changes(before, surroundings(at, subject.resource), 'woken, it changed'));
+        wrong.push(...changes(before, await surroundings(at, subject), 'woken, it changed'));
         const third = await operate(second, undefined);
         told += `--- the third\n${third.told}`;
         wrong.push(...(await wrongAtEnd(at, subject, round, asked, third.ended)));
-        // A new operator takes the lease, and says so on the status branch.
-        const lasting = (lines: string[]) =>
-          lines.filter((line) => !/^refs\/(sluice\/lease|heads\/sluice\/status) /.test(line));
-        const after = surroundings(at, subject.resource);
-        wrong.push(...changes(lasting(before), lasting(after), 'a third changed'));
+        wrong.push(...changes(lasting(before), lasting(await surroundings(at, subject)), 'a third changed'));
       } else {
         frozen.running.process.kill('SIGCONT');
         const ended = await withinReason(frozen.running);
@@ -107,7 +104,7 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
       }
       wrong.push(...(clients?.lost.splice(0) ?? []), ...watching.broken());
       const effects = frozen.effects();
-      return { killedAt: acts ? effects[boundary.effect - 1] : undefined, effects, wrong, told };
+      return { killedAt: acts ? effectAt(effects, boundary) : undefined, effects, wrong, told };
     },
     async close() {
       await clients?.stop();
@@ -116,6 +113,9 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
     },
   };
 }
+
+const effectAt = (effects: string[], { effect }: Boundary): string | undefined =>
+  typeof effect === 'number' ? effects[effect - 1] : effects.find((line) => effect.test(line));
 
 const isStopped = (pid: number): boolean => / T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/, ''));
 
@@ -126,15 +126,32 @@ async function holdsLease(at: Place, pid: number): Promise<boolean> {
   return lease.includes(` ${pid}"`);
 }
 
-/** Every ref, and every process of the resource. */
-function surroundings(at: Place, resource: string): string[] {
+/** Every ref, every process of the resource, and every file beside the units. */
+async function surroundings(at: Place, { resource, seen }: Subject): Promise<string[]> {
   const refs = git(at.repo, 'for-each-ref', '--format=%(refname) %(objectname)').split('\n');
   const status = git(at.repo, 'rev-parse', 'refs/heads/sluice/status^{tree}');
   return [
     ...refs,
     `status ${status}`,
     ...processes(at, resource).map(({ pid, attempt }) => `${attempt} as ${pid}`),
+    ...files(at.data),
+    ...((await seen?.()) ?? []),
   ].sort();
+}
+
+/** What every new operator changes: it takes the lease and the targets over, and says so on the status branch. */
+const TAKING_OVER = /^(refs\/(sluice\/lease|heads\/sluice\/status) |\S*\/epochs?\b)/;
+const lasting = (lines: string[]) => lines.filter((line) => !TAKING_OVER.test(line));
+
+/** By path and content, but what is printed and logged. */
+export function files(folder: string): string[] {
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return names.flatMap((entry) => {
+    const path = join(entry.parentPath, entry.name);
+    if (/\/(logs|images|router)\//.test(path) || entry.isFIFO() || entry.isSocket()) return [];
+    if (entry.isSymbolicLink()) return [`${path} to ${readlinkSync(path)}`];
+    return [entry.isFile() ? `${path} ${createHash('sha256').update(readFileSync(path)).digest('hex')}` : path];
+  });
 }
 
 function changes(before: string[], after: string[], what: string): string[] {

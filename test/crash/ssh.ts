@@ -6,6 +6,7 @@ import { killServer, marksOf, onHost, targetOf } from '../e2e/hosts.ts';
 import { freePort } from '../support/git-servers.ts';
 import { noHaproxy, startHaproxy } from '../target/haproxy/haproxy.ts';
 import { noSshd, startHosts } from '../target/ssh/hosts.ts';
+import { files } from './rounds.ts';
 import { expectedMarks, type Owner, type Subject, wrongMarks } from './subjects.ts';
 
 const NAMES = ['web-1', 'web-2'];
@@ -69,6 +70,10 @@ spec:
       sh restart ${round}
 `,
     }),
+    seen: async () => [
+      `weights ${await weights()}`,
+      ...hosts.hosts.flatMap(({ home }) => files(join(home, '.sluice'))),
+    ],
     async wrong(_, round) {
       const wrong = wrongMarks(marksOf(hosts), expectedMarks(['run'], NAMES, round));
       if (`${await weights()}` !== `${WEIGHTS}`) wrong.push(`the weights are ${await weights()}`);

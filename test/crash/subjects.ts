@@ -18,6 +18,8 @@ export interface Subject {
   /** Where clients ask for it all the time; `port` where that is not the router. */
   clients?: { host: string; port?: number };
   files(at: Place, round: number): Record<string, string>;
+  /** What there is elsewhere that an operator changes. */
+  seen?(): Promise<string[]>;
   /** What is wrong when a round has come to its end, besides what is looked at for every kind. */
   wrong(at: Place, round: number): string[] | Promise<string[]>;
 }

@@ -19,6 +19,8 @@ export interface Slice {
   /** The first effect, from 1. */
   from: number;
   every: number;
+  /** It is stopped and woken when another has taken over, instead of killed. */
+  stop?: boolean;
   /** So many rounds in a row that came to their end before their boundary: there are no more effects. */
   beyond?: number;
   each?: (boundary: Boundary, ended: Ended) => void;
@@ -37,7 +39,7 @@ export async function walk(owner: Owner, open: (owner: Owner) => Promise<Subject
   let beyond = 0;
 
   async function crash(boundary: Boundary): Promise<Ended> {
-    const ended = await world.round(boundary);
+    const ended = await (slice.stop ? world.freeze(boundary) : world.round(boundary));
     slice.each?.(boundary, ended);
     if (ended.killedAt !== undefined) walked.crashes++;
     else walked.effects = Math.max(walked.effects, ended.effects.length);

@@ -46,11 +46,12 @@ function setUp(clock: Clock = systemClock) {
   const target = driver();
   const changes: StateChange[] = [];
   const remote = { down: false };
+  const place = { there: true };
   const failures: string[] = [];
   const controller = createController({
     clock,
     conditions: () => ({ operatorPaused: false, highestId: 0 }),
-    driverOf: () => target.driver,
+    driverOf: () => (place.there ? target.driver : undefined),
     runnable: async (_id, revision) => workload(revision).runnable,
     answer: createAnswerer(async ({ resource }) => resource.runnable),
     async publish(change) {
@@ -62,7 +63,7 @@ function setUp(clock: Clock = systemClock) {
     signal: new AbortController().signal,
   });
   t.teardown(() => controller.stop());
-  return { ...target, controller, changes, remote, failures };
+  return { ...target, controller, changes, remote, place, failures };
 }
 
 const tell = (resource: Resource, commit = 'c1'): Map<ResourceId, Told> =>
@@ -139,6 +140,21 @@ t.test('a target that does not answer is asked again, and nothing is removed mea
   );
   target.observe = observe;
   await until(() => controller.state(id)?.rollout?.id === 2 && controller.state(id)?.rollout?.phase === 'Succeeded');
+});
+
+t.test('a target that is not there is waited for, and costs nothing meanwhile', async (t) => {
+  const { controller, units, place, changes } = setUp();
+  controller.declare(tell(workload('aaaaaaaaaa', { replicas: 2 })));
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded' && controller.idle());
+  const before = changes.length;
+  place.there = false;
+  controller.touchAll();
+  await until(() => changes.length > before && controller.idle());
+  t.ok(changes.length < before + 5, `${changes.length - before} decisions`);
+  units.clear();
+  place.there = true;
+  controller.touchAll();
+  await until(() => units.size === 2);
 });
 
 t.test('stopped while it acts, it waits for nothing any more', async (t) => {

@@ -1,4 +1,7 @@
 import t from 'tap';
+import type { Live } from '../../src/plan/live.ts';
+import { nothingSettled } from '../../src/plan/plan.ts';
+import { builtinPrechecks } from '../../src/rollout/prechecks.ts';
 import { commit, fleet, fleetWorld, machine, operate, phase, run, settleNow, states } from '../support/fleet-world.ts';
 
 const hosts = (count: number) =>
@@ -462,4 +465,16 @@ t.test('a unit that is under way while a deletion waits goes on when the manifes
       ['in', 20],
     ],
   );
+});
+
+t.test('before all hosts were looked at, none is said to be out of service', async (t) => {
+  const said = (live: Partial<Live>) => {
+    const instances = ['web-1', 'web-2'].map((id) => machine(id, { ready: false }));
+    const seen = { observedAt: 0, complete: true, units: [], instances, ...live };
+    return builtinPrechecks(fleet('r2'), nothingSettled, 1, seen).filter(({ name }) => name === 'instances');
+  };
+  t.match(said({}), [{ result: 'fail', message: 'none is in service' }]);
+  t.same(said({ complete: false }), []);
+  t.same(said({ complete: false, instances: [] }), []);
+  t.match(said({ instances: [] }), [{ result: 'fail', message: /no host has the labels/ }]);
 });

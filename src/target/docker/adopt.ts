@@ -65,7 +65,7 @@ export async function adoptUnit(host: DockerHost, entry: FoundUnit, there: Found
   }
   const { record, runnable } = entry;
   // One that was made of labels has no file yet, or one that cannot be read.
-  if (record.boot === FROM_LABELS) beginRecord(host.dataDir, record, runnable);
+  if (record.boot === FROM_LABELS) beginRecord(host.hold, record, runnable);
   record.boot = '';
   const unit = createUnit<DockerContainer>(record, runnable, folder);
   if (record.phase === 'dead') return unit;

@@ -343,7 +343,7 @@ export async function removeContainer(
 async function discard(host: DockerHost, unit: DockerUnit): Promise<void> {
   const { record, folder } = unit;
   const key = removalOf(record);
-  await forgetUnit(folder);
+  await forgetUnit(host.hold, folder);
   const removing = clear(host, unit, (attempt) => record.attempt === '' || attempt === record.attempt)
     .then(() => removeSecrets(host.scope, record))
     .catch((error) => host.log('what a unit leaves cannot be removed', { unit: record.unit, message: saidBy(error) }))

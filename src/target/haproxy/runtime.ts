@@ -16,7 +16,11 @@ export interface BalancedServer {
 export interface HaproxyRuntime {
   /** All servers of the backends, by the server's name. Throws when one of the backends is not there. */
   servers(): Promise<Map<string, BalancedServer[]>>;
-  setWeight(backend: string, server: string, weight: number): Promise<void>;
+  /**
+   * `allowed` is asked once the connection is there, and throws where it may not be done. HAProxy closes a connection that says
+   * nothing for 10 s (`stats timeout`): an operator that is stopped right after it was allowed cannot do it long after.
+   */
+  setWeight(backend: string, server: string, weight: number, allowed?: () => Promise<unknown>): Promise<void>;
   /** `drain` takes nothing new whatever its weight is. */
   setState(backend: string, server: string, state: 'ready' | 'drain' | 'maint'): Promise<void>;
 }
@@ -30,8 +34,8 @@ export interface HaproxyRuntimeOptions {
 const ANSWER_MS = 5_000;
 
 export function openHaproxyRuntime({ backends, open }: HaproxyRuntimeOptions): HaproxyRuntime {
-  const act = async (command: string) => {
-    const said = (await ask(open, command)).trim();
+  const act = async (command: string, allowed = async (): Promise<unknown> => undefined) => {
+    const said = (await ask(() => openFor(open, allowed), command)).trim();
     if (said !== '')
       throw new Error(`HAProxy answers ${JSON.stringify(said.slice(0, 200))} to "${command}"${hint(said)}`);
   };
@@ -40,10 +44,10 @@ export function openHaproxyRuntime({ backends, open }: HaproxyRuntimeOptions): H
       const commands = [...backends.map((backend) => `show servers state ${word(backend)}`), 'show stat -1 4 -1'];
       return readServers(await ask(open, commands.join(';')), backends);
     },
-    setWeight(backend, server, weight) {
+    setWeight(backend, server, weight, allowed) {
       if (!Number.isInteger(weight) || weight < 0 || weight > 256)
         return Promise.reject(new RangeError(`${weight} is no weight of HAProxy: a whole number from 0 to 256`));
-      return act(`set weight ${word(backend)}/${word(server)} ${weight}`);
+      return act(`set weight ${word(backend)}/${word(server)} ${weight}`, allowed);
     },
     setState: (backend, server, state) => act(`set server ${word(backend)}/${word(server)} state ${state}`),
   };
@@ -65,6 +69,23 @@ export function openUnixSocket(path: string): Promise<Duplex> {
     socket.once('connect', () => resolve(socket));
     socket.once('error', (error) => reject(new Error(`HAProxy does not answer at ${path}: ${error.message}`)));
   });
+}
+
+async function openFor(open: () => Promise<Duplex>, allowed: () => Promise<unknown>): Promise<Duplex> {
+  const stream = await open();
+  const closed = new Promise<never>((_, reject) => {
+    stream.once('error', reject);
+    stream.once('end', () => reject(new Error('HAProxy closed the connection before anything was said')));
+  });
+  closed.catch(() => {});
+  stream.resume();
+  try {
+    await Promise.race([allowed(), closed]);
+    return stream;
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
 }
 
 /** One line of commands; HAProxy closes after its answer. */

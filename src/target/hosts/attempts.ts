@@ -5,7 +5,7 @@
 import type { Interpreter, Revision } from '../../manifest/resource.ts';
 import type { UnitChange } from '../../plan/plan.ts';
 import { StaleEpoch } from '../ports.ts';
-import { BEGIN, LOGS, LOOK, PUT_BACK, TAKE_OUT } from './scripts.ts';
+import { BEGIN, CHECK, LOGS, LOOK, PUT_BACK, TAKE_OUT } from './scripts.ts';
 import { quote, type Shell, type ShellResult } from './shell.ts';
 import { type AttemptKind, readView, type UnitView } from './view.ts';
 
@@ -57,7 +57,10 @@ interface CommandTask {
 class Busy extends Error {}
 
 export interface UnitPlace {
+  /** Also keeps earlier operators from beginning anything there from now on. */
   look(options: LookOptions): Promise<UnitView>;
+  /** Throws StaleEpoch when a later operator has taken over. */
+  check(signal: AbortSignal): Promise<void>;
   begin(attempt: Attempt, signal: AbortSignal): Promise<UnitView>;
   /** `weights` is kept from the first of several until `putBack`. */
   takeOut(mark: { attempt: string; weights?: string; cordon: boolean }, signal: AbortSignal): Promise<UnitView>;
@@ -73,20 +76,34 @@ const ROUND_TRIP_MS = 30_000;
 export function openUnitPlace({ shell, folder, epoch, bootIdFile = BOOT_ID }: UnitPlaceOptions): UnitPlace {
   const common = [folder, bootIdFile];
 
-  async function viewed(script: string, args: string[], timeoutMs: number, signal: AbortSignal): Promise<UnitView> {
+  async function answered(script: string, args: string[], timeoutMs: number, signal: AbortSignal): Promise<string> {
     const result = await shell.sh(script, args, { timeoutMs, signal });
-    const [, seen] = /^stale (\d+)$/m.exec(result.stdout) ?? [];
+    const [, seen] = /^stale ([\d.]+)$/m.exec(result.stdout) ?? [];
     if (seen !== undefined) throw new StaleEpoch(epoch, Number(seen));
     if (result.code !== 0) throw new Error(failure(result));
-    const [, kind, id] = /^busy (\S+) (\S+)$/m.exec(result.stdout) ?? [];
+    return result.stdout;
+  }
+
+  async function viewed(script: string, args: string[], timeoutMs: number, signal: AbortSignal): Promise<UnitView> {
+    const said = await answered(script, args, timeoutMs, signal);
+    const [, kind, id] = /^busy (\S+) (\S+)$/m.exec(said) ?? [];
     if (id !== undefined) throw new Busy(`the ${kind} ${id} still runs there`);
-    return readView(result.stdout);
+    return readView(said);
   }
 
   return {
     look({ signal, waitSeconds = 0, versionCommand = [], details }) {
-      const args = [...common, String(waitSeconds), details?.certificates.join(' ') ?? '', String(VERSION_SECONDS)];
+      const args = [
+        ...common,
+        String(epoch),
+        String(waitSeconds),
+        details?.certificates.join(' ') ?? '',
+        String(VERSION_SECONDS),
+      ];
       return viewed(LOOK, [...args, ...versionCommand], ROUND_TRIP_MS + waitSeconds * 1000, signal);
+    },
+    async check(signal) {
+      await answered(CHECK, [folder, String(epoch)], ROUND_TRIP_MS, signal);
     },
     begin(attempt, signal) {
       return viewed(BEGIN, [...common, String(epoch), ...beginArguments(attempt)], ROUND_TRIP_MS, signal);

@@ -1,7 +1,7 @@
 /**
  * What runs on the machine of a unit: constant texts for a POSIX sh, values only as arguments. Where all of it lies:
  *
- *     epoch                        the highest epoch that acted here
+ *     epoch                        the highest epoch of those that acted or looked here
  *     lock                         held by whoever changes something here
  *     applied                      revisions, oldest first, one a line
  *     undo/<revision>/script       what undoes it, below a line of its interpreter and timeout
@@ -125,14 +125,49 @@ details() {
 }
 `;
 
+/** `later A B`: epochs have thousandths at most, which no test of a shell knows: 7.01 is 7010 thousandths. */
+const EPOCHS = `
+thousandths() {
+  whole=\${1%%.*} part=
+  [ "$whole" = "$1" ] || part=\${1#*.}
+  while [ "\${#part}" -lt 3 ]; do part=\${part}0; done
+  thousandths=$whole$part
+}
+later() {
+  thousandths "\${1:-0}"
+  set -- "$thousandths" "$2"
+  thousandths "$2"
+  [ "$1" -gt "$thousandths" ]
+}
+`;
+
 /**
- * Changes nothing. Arguments: folder, boot id file, seconds to wait for the end of what runs, patterns of certificates or
+ * `claim`: what an earlier operator begins from now on is refused here. Where nothing was ever done nothing is left, and what cannot
+ * be written is left to who acts.
+ */
+const CLAIM = `
+claim() (
+  [ -d "$unit" ] || return 0
+  seen=
+  { read -r seen <"$unit/epoch"; } 2>/dev/null
+  later "$epoch" "$seen" || return 0
+  umask 077
+  { exec 9>"$unit/lock" && flock -w 20 9; } 2>/dev/null || return 0
+  { read -r seen <"$unit/epoch"; } 2>/dev/null
+  later "$epoch" "$seen" || return 0
+  { printf '%s\\n' "$epoch" >"$unit/epoch.new" && mv "$unit/epoch.new" "$unit/epoch"; } 2>/dev/null
+)
+`;
+
+/**
+ * Changes nothing, but takes the unit over for a later epoch. Arguments: folder, boot id file, epoch, seconds to wait for the end of what runs, patterns of certificates or
  * empty for no details, seconds for the version command, and that command.
  */
 export const LOOK = `
-unit=$1 bootfile=$2 wait=$3 patterns=$4 limit_version=$5
-shift 5
-${COMMON}${SURVEY}${SHOW}${DETAILS}
+unit=$1 bootfile=$2 epoch=$3 wait=$4 patterns=$5 limit_version=$6
+shift 6
+${COMMON}${SURVEY}${SHOW}${DETAILS}${EPOCHS}${CLAIM}
+claim
 if [ "$wait" -gt 0 ]; then
   for kind in update drain undrain; do
     survey "$kind"
@@ -160,15 +195,24 @@ fi
 echo end
 `;
 
+/** Arguments: folder, epoch. */
+export const CHECK = `
+unit=$1 epoch=$2
+${COMMON}${EPOCHS}
+seen=
+{ read -r seen <"$unit/epoch"; } 2>/dev/null
+if later "$seen" "$epoch"; then printf 'stale %s\\n' "$seen"; else echo end; fi
+`;
+
 /** Alone here from now on, and only if no later operator has been here. `write` and `settle` leave a whole file or none. */
-const ENTER = `
+const ENTER = `${EPOCHS}
 umask 077
 [ -d "$unit/attempts" ] && [ -d "$unit/undo" ] || mkdir -p "$unit/attempts" "$unit/undo" || exit 1
 exec 9>"$unit/lock"
 flock -w 20 9 || { echo 'somebody else has been changing this unit for 20 s' >&2; exit 1; }
 seen=0 written=
 { read -r seen <"$unit/epoch"; } 2>/dev/null
-if [ "\${seen:-0}" -gt "$epoch" ]; then printf 'stale %s\\n' "$seen"; exit 0; fi
+if later "$seen" "$epoch"; then printf 'stale %s\\n' "$seen"; exit 0; fi
 write() { printf '%s\\n' "$2" >"$unit/$1.new" && written="$written $1" || exit 1; }
 put() {
   for one in $written; do mv "$unit/$one.new" "$unit/$one" || exit 1; done

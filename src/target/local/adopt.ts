@@ -34,8 +34,8 @@ export async function adoptUnit(host: Host, found: FoundUnit, boot: string): Pro
   keepLogs(host, unit);
   if (record.phase === 'stopping') return unit;
   const why = rebooted ? 'the machine was started again' : whyDead(unit);
-  if (why !== undefined) {
-    void endUnit(host, unit, { message: why, crashed: true });
+  if (why !== undefined || record.condemned !== undefined) {
+    void endUnit(host, unit, { message: record.condemned ?? why ?? '', crashed: why !== undefined });
     return unit;
   }
   await recheckReady(host, unit);

@@ -1,7 +1,7 @@
 /**
  * Where everything of a local target lies:
  *
- *     epoch                                             the highest epoch that acted here
+ *     epochs/<epoch>/                                   of the operator that acts here (`epoch.ts`)
  *     images/<tree>/                                    an image of the config repository, written once
  *     units/<Kind>-<name>/<unit>/unit.json              the record
  *                               /runnable.json          what it runs, as the commit holds it: no secret is in it

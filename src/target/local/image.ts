@@ -3,10 +3,16 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Image, Oid } from '../../manifest/resource.ts';
 import type { ImageSource } from '../ports.ts';
+import type { Hold } from './epoch.ts';
 import { imagesFolder } from './folders.ts';
 
 /** A folder and what its `image.yaml` says. */
 export type LocatedImage = Pick<Image, 'command' | 'env' | 'drain'> & { folder: string };
+
+type ImagesHold = Pick<Hold, 'dataDir' | 'reach'>;
+
+/** For who writes none. */
+export const lookingAt = (dataDir: string): ImagesHold => ({ dataDir, reach: (path) => path });
 
 export interface Images {
   locate(image: Image): Promise<LocatedImage>;
@@ -17,10 +23,11 @@ export interface Images {
 }
 
 /** `folder` is the target's own absolute images folder: `hello:8` is `<folder>/hello/8` in it. */
-export function openImages(dataDir: string, source: ImageSource, folder: string | undefined): Images {
+export function openImages(hold: ImagesHold, source: ImageSource, folder: string | undefined): Images {
+  const { dataDir, reach } = hold;
   const writing = new Map<Oid, Promise<string>>();
   const written = (tree: Oid): Promise<string> => {
-    const known = writing.get(tree) ?? writeOnce(dataDir, source, tree);
+    const known = writing.get(tree) ?? writeOnce(hold, source, tree);
     writing.set(tree, known);
     // A tree that could not be written is tried again by the next who asks.
     known.catch(() => writing.delete(tree));
@@ -46,7 +53,7 @@ export function openImages(dataDir: string, source: ImageSource, folder: string 
     },
     async prune(used) {
       for (const name of await readdir(imagesFolder(dataDir)).catch(() => [])) {
-        if (!used.has(name)) await rm(join(imagesFolder(dataDir), name), { recursive: true, force: true });
+        if (!used.has(name)) await rm(reach(join(imagesFolder(dataDir), name)), { recursive: true, force: true });
       }
       writing.clear();
     },
@@ -54,14 +61,14 @@ export function openImages(dataDir: string, source: ImageSource, folder: string 
 }
 
 /** A folder that is there is whole: it gets its name only when all of it is written. */
-async function writeOnce(dataDir: string, source: ImageSource, tree: Oid): Promise<string> {
+async function writeOnce({ dataDir, reach }: ImagesHold, source: ImageSource, tree: Oid): Promise<string> {
   const folder = join(imagesFolder(dataDir), tree);
   if (await isFolder(folder)) return folder;
   await mkdir(imagesFolder(dataDir), { recursive: true, mode: 0o755 });
   const temporary = `${folder}.${process.pid}.${Date.now().toString(36)}`;
   try {
     await source.materialize(tree, temporary);
-    await rename(temporary, folder);
+    await rename(temporary, reach(folder));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     if (!(await isFolder(folder))) throw error;

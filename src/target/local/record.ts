@@ -3,11 +3,11 @@
  *
  * Nothing in it is a secret: values from a SecretSource are read again when they are needed.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import type { ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { Instant, UnitPhase } from '../../plan/live.ts';
+import type { Hold } from './epoch.ts';
 import { resourceFolder, resourceOf, unitFolder, unitsFolder } from './folders.ts';
 import { readJson, subfolders } from './read.ts';
 
@@ -52,6 +52,8 @@ export interface UnitRecord {
   stoppingAt?: Instant;
   /** Set before the preStop hooks run: they never run twice. */
   preStopAt?: Instant;
+  /** Why it is ended though nobody asked for that: whoever finds it goes on with the end. */
+  condemned?: string;
   diedAt?: Instant;
   message?: string;
 }
@@ -64,17 +66,17 @@ const runnableFile = (folder: string) => join(folder, 'runnable.json');
  *
  * The beginning of an attempt is flushed to the disk: what it runs first, so that a record never lacks it.
  */
-export function beginRecord(dataDir: string, record: UnitRecord, runnable: Runnable): void {
-  const folder = unitFolder(dataDir, record.resource, record.unit);
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
-  writeFileAtomic.sync(runnableFile(folder), JSON.stringify(runnable), { mode: 0o600 });
-  writeFileAtomic.sync(recordFile(folder), JSON.stringify(record), { mode: 0o600 });
+export function beginRecord(hold: Hold, record: UnitRecord, runnable: Runnable): void {
+  const folder = unitFolder(hold.dataDir, record.resource, record.unit);
+  hold.makeFolder(folder);
+  hold.write(runnableFile(folder), JSON.stringify(runnable), { mode: 0o600, durable: true });
+  hold.write(recordFile(folder), JSON.stringify(record), { mode: 0o600, durable: true });
 }
 
 /** Not flushed: what it adds is true only within this boot, and it outlives the operator without a flush. */
-export function saveRecord(dataDir: string, record: UnitRecord): void {
-  const folder = unitFolder(dataDir, record.resource, record.unit);
-  writeFileAtomic.sync(recordFile(folder), JSON.stringify(record), { mode: 0o600, fsync: false });
+export function saveRecord(hold: Hold, record: UnitRecord): void {
+  const folder = unitFolder(hold.dataDir, record.resource, record.unit);
+  hold.write(recordFile(folder), JSON.stringify(record), { mode: 0o600, durable: false });
 }
 
 export interface FoundUnit {

@@ -12,13 +12,21 @@ import { belongingOf, groupsOf, type Host, type Running, type Unit } from './uni
 export const localRuntime = (host: Host): Runtime<Running> => ({
   start: (unit) => startProcesses(host, unit),
   ask: ({ beside }, handler, timeoutMs) =>
-    ask(handler, { ...beside, address: LOOPBACK, run: (command, ms) => askCommand(command, beside, ms) }, timeoutMs),
+    ask(
+      handler,
+      {
+        ...beside,
+        address: LOOPBACK,
+        run: (command, ms) => askCommand(command, { ...beside, cwd: host.hold.reach(beside.cwd) }, ms),
+      },
+      timeoutMs,
+    ),
   holder: (unit, running, port) => holderOf(host, unit, running, port),
   watchEnd: (unit, running) => watchEnd(host, unit, running),
   runs,
   terminate: (unit, hooks) => terminate(host, unit, hooks),
   obituary,
-  discard: ({ folder }) => forgetUnit(folder),
+  discard: ({ folder }) => forgetUnit(host.hold, folder),
 });
 
 const LOOPBACK = '127.0.0.1';

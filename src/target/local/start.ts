@@ -41,7 +41,7 @@ export function keepLogs(host: Host, unit: Unit): void {
 async function prepare(host: Host, unit: Unit): Promise<void> {
   const { record, runnable, folder } = unit;
   const secrets = await readSecrets(host, unit);
-  const place = { ...record, dataDir: host.dataDir, folder, user: host.user, secrets };
+  const place = { ...record, dataDir: host.dataDir, hold: host.hold, folder, user: host.user, secrets };
   await prepareVolumes(place, runnable);
   for (const [index, container] of runnable.template.spec.containers.entries()) {
     const ports: Record<string, number> = {};
@@ -61,7 +61,7 @@ async function prepare(host: Host, unit: Unit): Promise<void> {
   for (const entry of record.containers) {
     const running = await describe(host, unit, entry, secrets);
     const mounts = mountsOf(running.container, volumes);
-    await prepareWorkFolder(folder, running.container, running.image.folder, mounts, host.user);
+    await prepareWorkFolder(place, running.container, running.image.folder, mounts);
     unit.containers.push(running);
   }
 }
@@ -81,7 +81,8 @@ async function spawnContainer(host: Host, unit: Unit, running: Running, index: n
   try {
     const child = launch(command, {
       env: beside.env,
-      cwd: beside.cwd,
+      // Nothing is started there any more once a later operator has taken over.
+      cwd: host.hold.reach(beside.cwd),
       stdio: ['ignore', output, output],
       ...identityOf(host.user),
     });

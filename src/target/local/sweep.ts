@@ -16,7 +16,7 @@ export async function sweep(host: Host, units: Unit[]): Promise<void> {
   for (const resource of readResources(dataDir)) {
     for (const unit of readUnitNames(dataDir, resource)) {
       const folder = unitFolder(dataDir, resource, unit);
-      if (!known.has(folder)) await forgetUnit(folder);
+      if (!known.has(folder)) await forgetUnit(host.hold, folder);
     }
   }
   for (const { folder, attempt } of findAttempts(`${unitsFolder(dataDir)}/`)) {

@@ -35,7 +35,7 @@ export async function openUnits(options: UnitsOptions): Promise<Units> {
   return openReplicas<Running, Host>(options, {
     boot,
     host(core) {
-      const images = openImages(core.dataDir, options.images, options.imagesFolder);
+      const images = openImages(core.hold, options.images, options.imagesFolder);
       const host = { ...core, user, groups: findGroups(), images, ports, keptPorts } as Host;
       host.runtime = localRuntime(host);
       return host;

@@ -7,15 +7,29 @@
  * `SLUICE_MOUNT_<VOLUME>` holds the absolute path of the volume's folder. Log files that a container declares are links too,
  * to files that outlive the attempt.
  */
-import { appendFile, lstat, mkdir, readdir, readlink, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import type { Container, KeyToPath, ResourceId, Runnable, Volume } from '../../manifest/resource.ts';
+import type { Hold } from './epoch.ts';
 import { attemptVolumes, logsFolder, volumesFolder, workFolder } from './folders.ts';
 import { giveTo, type User } from './user.ts';
 import type { Surroundings } from './variables.ts';
 
 export interface VolumePlace {
   dataDir: string;
+  hold: Pick<Hold, 'reach' | 'makeFolder'>;
   resource: ResourceId;
   unit: string;
   /** The unit's folder. */
@@ -24,25 +38,30 @@ export interface VolumePlace {
   secrets: Surroundings['secrets'];
 }
 
+type Lying = Omit<VolumePlace, 'secrets' | 'hold'>;
+
 /** Where each volume of the template lies, whether it is there already or not. */
-export const volumeFolders = (place: Omit<VolumePlace, 'secrets'>, runnable: Runnable): Map<string, string> =>
+export const volumeFolders = (place: Lying, runnable: Runnable): Map<string, string> =>
   new Map(runnable.template.spec.volumes.map((volume) => [volume.name, volumeFolder(place, volume)]));
 
 /** Makes every volume of the template ready for a new attempt. Disks and files keep what is in them. */
 export async function prepareVolumes(place: VolumePlace, runnable: Runnable): Promise<void> {
-  await rm(join(place.folder, 'run'), { recursive: true, force: true });
-  await mkdir(attemptVolumes(place.folder), { recursive: true, mode: 0o755 });
+  const { reach, makeFolder } = place.hold;
+  await rm(reach(join(place.folder, 'run')), { recursive: true, force: true });
+  makeFolder(attemptVolumes(place.folder));
   for (const volume of runnable.template.spec.volumes) {
-    const folder = volumeFolder(place, volume);
+    const lasting = volumeFolder(place, volume);
+    const folder = reach(lasting);
     const secret = 'secret' in volume;
-    await mkdir(folder, { recursive: true, mode: secret ? 0o700 : 0o755 });
+    makeFolder(lasting);
+    if (secret) await chmod(folder, 0o700);
     await giveTo(place.user, folder);
     const files = keyFiles(volume, runnable, place.secrets);
     await writeKeys(files, { folder, mode: secret ? 0o600 : 0o644, user: place.user });
   }
 }
 
-function volumeFolder({ dataDir, resource, unit, folder }: Omit<VolumePlace, 'secrets'>, volume: Volume): string {
+function volumeFolder({ dataDir, resource, unit, folder }: Lying, volume: Volume): string {
   if ('disk' in volume) return join(volumesFolder(dataDir, resource), 'disk', volume.name, unit);
   if ('file' in volume) return join(volumesFolder(dataDir, resource), 'file', volume.name);
   return join(attemptVolumes(folder), volume.name);
@@ -87,6 +106,13 @@ function chosen({ content, items, optional, what }: Keys): KeyFile[] {
   });
 }
 
+/** In a folder that is there; it may be there itself. */
+async function makeIn(folder: string, mode = 0o755): Promise<void> {
+  await mkdir(folder, { mode }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
+
 /** `mode`: of the files; folders can be entered by whoever may read them. */
 export async function writeKeys(
   files: KeyFile[],
@@ -96,7 +122,7 @@ export async function writeKeys(
     let parent = folder;
     for (const segment of segments.slice(0, -1)) {
       parent = join(parent, segment);
-      await mkdir(parent, { recursive: true, mode: mode === 0o600 ? 0o700 : 0o755 });
+      await makeIn(parent, mode === 0o600 ? 0o700 : 0o755);
       await giveTo(user, parent);
     }
     const file = join(parent, segments.at(-1) ?? '');
@@ -127,14 +153,14 @@ export function mountsOf(container: Container, volumes: Map<string, string>): Mo
 
 /** Makes the working directory of a container: the image's entries, its mounts over them, its log files. Returns its path. */
 export async function prepareWorkFolder(
-  unit: string,
+  { hold, folder: unit, user }: Pick<VolumePlace, 'hold' | 'folder' | 'user'>,
   container: Container,
   image: string,
   mounts: Mount[],
-  user: User | undefined,
 ): Promise<string> {
-  const work = workFolder(unit, container.name);
-  await mkdir(work, { recursive: true, mode: 0o755 });
+  const lasting = workFolder(unit, container.name);
+  const work = hold.reach(lasting);
+  hold.makeFolder(lasting);
   await giveTo(user, work);
   await linkEntries(image, work);
   // Outer mounts first, so that an inner one is seen to lie inside.
@@ -144,12 +170,12 @@ export async function prepareWorkFolder(
   }
   for (const { path } of container.logs) {
     const target = logFile(unit, container.name, path);
-    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-    await appendFile(target, '');
+    hold.makeFolder(dirname(target));
+    await appendFile(hold.reach(target), '');
     await giveTo(user, target);
     await place({ work, path, target, image, user });
   }
-  return work;
+  return lasting;
 }
 
 /** The volume belongs to the process, which may have left links there: what is made and given away must not follow them. */
@@ -196,7 +222,7 @@ async function place({ work, path, target, image, user }: Placing): Promise<void
       if (!folder) throw new Error(`${path} lies inside another mount or below a file; give it a folder of its own`);
       await unlink(parent);
     }
-    await mkdir(parent, { recursive: true, mode: 0o755 });
+    await makeIn(parent);
     await giveTo(user, parent);
     if (linked !== undefined) await linkEntries(linked, parent);
   }

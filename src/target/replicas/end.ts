@@ -3,6 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LifecycleHandler } from '../../manifest/resource.ts';
+import type { Hold } from '../local/epoch.ts';
 import { StaleEpoch } from '../ports.ts';
 import { type Core, graceMs, type RunningContainer, type Unit } from './unit.ts';
 
@@ -37,6 +38,7 @@ export function endUnit<R extends RunningContainer>(
     unit.watching.abort();
     record.ready = false;
     record.message = message;
+    record.condemned ??= message;
     host.note(unit);
     host.changed(unit);
     await terminate(host, unit, { hooks: !crashed });
@@ -94,10 +96,10 @@ async function insist(host: Core<never>, { record }: Unit, end: () => Promise<vo
 }
 
 /** The record goes first: what is left after a crash is no unit. What it wrote stays, to be read. */
-export async function forgetUnit(folder: string): Promise<void> {
-  await rm(join(folder, 'unit.json'), { force: true });
+export async function forgetUnit({ reach }: Pick<Hold, 'reach'>, folder: string): Promise<void> {
+  await rm(reach(join(folder, 'unit.json')), { force: true });
   for (const name of await readdir(folder)) {
-    if (name !== 'logs') await rm(join(folder, name), { recursive: true, force: true });
+    if (name !== 'logs') await rm(reach(join(folder, name)), { recursive: true, force: true });
   }
 }
 

@@ -11,7 +11,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { Action } from '../../rollout/decision.ts';
-import { checkEpoch, claimEpoch } from '../local/epoch.ts';
+import { type Hold, takeHold } from '../local/epoch.ts';
 import { resourceFolder, unitFolder, unitsFolder, volumesFolder } from '../local/folders.ts';
 import { beginRecord, type FoundUnit, readResources, readUnits, saveRecord, type UnitRecord } from '../local/record.ts';
 import type { RouterClient } from '../local/router/client.ts';
@@ -84,7 +84,8 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
   kind: Kind<R, H>,
 ): Promise<Replicas<R, H>> {
   const { epoch, router, log, changed } = options;
-  const dataDir = openFolder(options.name, resolve(options.dataDir), epoch);
+  const hold = openFolder(options.name, resolve(options.dataDir), epoch);
+  const { dataDir } = hold;
   const units = new Map<ResourceId, Map<string, Unit<R>>>();
   const allUnits = () => [...units.values()].flatMap((those) => [...those.values()]);
   const unitsOf = (resource: ResourceId) => [...(units.get(resource)?.values() ?? [])];
@@ -96,7 +97,7 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
   };
   const guard = () => {
     try {
-      checkEpoch(dataDir, epoch);
+      hold.check();
     } catch (error) {
       if (error instanceof StaleEpoch) letGo();
       throw error;
@@ -117,11 +118,12 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
   });
   const save = (unit: Unit<R>) => {
     guard();
-    saveRecord(dataDir, unit.record);
+    saveRecord(hold, unit.record);
   };
   let opened = false;
   const host: H = kind.host({
     dataDir,
+    hold,
     hostname: hostname(),
     secrets: options.secrets,
     livedMs: options.livedMs,
@@ -171,7 +173,7 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
     routes,
     resources: () => [...mine],
     know(resource) {
-      mkdirSync(resourceFolder(dataDir, resource), { recursive: true, mode: 0o755 });
+      hold.makeFolder(resourceFolder(dataDir, resource));
       mine.add(resource);
     },
     of: unitsOf,
@@ -195,7 +197,7 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
       keep(unit);
       mine.add(resource);
       try {
-        beginRecord(dataDir, record, runnable);
+        beginRecord(hold, record, runnable);
         unit.starting = startUnit(host, unit);
       } catch (error) {
         record.phase = 'dead';
@@ -211,8 +213,8 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
       await routes.forget(resource);
       await kind.forget?.(resource);
       // The folder that makes the resource known goes last: after a crash it is forgotten once more, with all that is left.
-      await rm(volumesFolder(dataDir, resource), { recursive: true, force: true });
-      await rm(resourceFolder(dataDir, resource), { recursive: true, force: true });
+      await rm(hold.reach(volumesFolder(dataDir, resource)), { recursive: true, force: true });
+      await rm(hold.reach(resourceFolder(dataDir, resource)), { recursive: true, force: true });
       mine.delete(resource);
       changed(resource);
     },
@@ -221,12 +223,11 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
 }
 
 /** Takes the folder over. By its real path, so that a unit's folder is always called the same. */
-function openFolder(name: string, dataDir: string, epoch: number): string {
+function openFolder(name: string, dataDir: string, epoch: number): Hold {
   try {
     mkdirSync(unitsFolder(dataDir), { recursive: true, mode: 0o755 });
     accessSync(dataDir, constants.W_OK);
-    claimEpoch(dataDir, epoch);
-    return realpathSync(dataDir);
+    return takeHold(realpathSync(dataDir), epoch);
   } catch (error) {
     if (error instanceof StaleEpoch) throw error;
     throw new Error(

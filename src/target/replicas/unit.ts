@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Container, LifecycleHandler, ProbeHandler, ResourceId, Runnable } from '../../manifest/resource.ts';
 import type { LiveUnit } from '../../plan/live.ts';
+import type { Hold } from '../local/epoch.ts';
 import type { Answer } from '../local/handler.ts';
 import { mainPort } from '../local/ports.ts';
 import type { ContainerRecord, UnitRecord } from '../local/record.ts';
@@ -53,6 +54,8 @@ export interface Core<R extends RunningContainer = RunningContainer> {
   runtime: Runtime<R>;
   /** What serves nothing is taken for started when it has lived so long. */
   livedMs: number;
+  /** What is done to files goes through it. */
+  hold: Hold;
   /** Throws StaleEpoch when a later operator has taken over; before every act. */
   guard(): void;
   /** Aborted when this operator lets go of its units: what runs goes on running, what was begun is left to the next. */

@@ -38,10 +38,10 @@ async function takeOut(
 ): Promise<void> {
   const servers = (await balancer?.refresh())?.get(unit.host.name) ?? [];
   const weights = servers.length > 0 ? { weights: writeWeights(servers) } : {};
-  const view = noted(unit, await unit.place.takeOut({ attempt, cordon, ...weights }, signal));
   const taken = Object.fromEntries(servers.filter(({ weight }) => weight > 0).map(({ backend }) => [backend, 0]));
+  const view = noted(unit, await unit.place.takeOut({ attempt, cordon, ...weights }, signal));
   if (Object.keys(taken).length > 0) {
-    await balancer?.setWeights(unit.host.name, taken);
+    await balancer?.setWeights(unit.host.name, taken, () => unit.place.check(signal));
     await balancer?.refresh();
   }
   const drain = spec.kind === 'Cluster' && cordon ? spec.upgrade.drain : undefined;
@@ -84,7 +84,7 @@ async function putBack(acting: Acting, action: UnitAction & { kind: 'putBack' })
     const before = (index === 0 ? weight : kept[server.backend]) ?? kept[server.backend] ?? weight;
     if (before !== undefined && before !== server.weight) wanted[server.backend] = before;
   }
-  await balancer?.setWeights(unit.host.name, wanted);
+  await balancer?.setWeights(unit.host.name, wanted, () => unit.place.check(signal));
   noted(unit, await unit.place.putBack({ cordoned }, signal));
   unit.out = undefined;
   if (Object.keys(wanted).length > 0) await balancer?.refresh();

@@ -10,7 +10,8 @@ export interface Balancer {
   trouble(): string | undefined;
   /** Looks now; throws when it does not answer. */
   refresh(): Promise<Map<string, BalancedServer[]>>;
-  setWeights(server: string, weights: Weights): Promise<void>;
+  /** `allowed` is asked right before, and throws where it may not be done. */
+  setWeights(server: string, weights: Weights, allowed: () => Promise<unknown>): Promise<void>;
   /** Looks more often while something is about to change there. */
   hurry(): void;
   close(): void;
@@ -84,8 +85,9 @@ function watchBalancer({ runtime, busy, changed }: BalancerOptions): Balancer {
     seen: () => seen,
     trouble: () => trouble,
     refresh,
-    async setWeights(server, weights) {
-      for (const [backend, weight] of Object.entries(weights)) await runtime.setWeight(backend, server, weight);
+    async setWeights(server, weights, allowed) {
+      for (const [backend, weight] of Object.entries(weights))
+        await runtime.setWeight(backend, server, weight, allowed);
     },
     hurry() {
       void look();

@@ -91,7 +91,9 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
       const mine = unit.view?.out !== undefined && unit.view.epoch <= epoch && unit.trouble === undefined;
       if (!mine || unit.accepted !== undefined || back.length === 0 || stale !== undefined) continue;
       const weights = Object.fromEntries(back.map(({ backend }) => [backend, 0]));
-      balancer?.setWeights(unit.host.name, weights).catch((error: Error) => log('weight', { message: error.message }));
+      balancer
+        ?.setWeights(unit.host.name, weights, () => unit.place.check(closing.signal))
+        .catch((error: Error) => log('weight', { message: error.message }));
     }
   }
 

@@ -25,15 +25,23 @@ export interface Balanced {
   backends: Record<string, Record<string, { port: number; weight: number }>>;
   level?: 'admin' | 'user';
   check?: boolean;
+  /** When it closes a runtime connection that says nothing. */
+  statsTimeoutMs?: number;
 }
 
-export async function startHaproxy({ backends, level = 'admin', check = false }: Balanced): Promise<Haproxy> {
+export async function startHaproxy(balanced: Balanced): Promise<Haproxy> {
+  const { backends, level = 'admin', check = false, statsTimeoutMs = 10_000 } = balanced;
   const folder = temporary('haproxy');
   const port = await freePort();
   const socket = join(folder, 'socket');
   const [first = ''] = Object.keys(backends);
   const lines = [
-    ...['global', `  stats socket ${socket} mode 600 level ${level}`, '  maxconn 500'],
+    ...[
+      'global',
+      `  stats socket ${socket} mode 600 level ${level}`,
+      '  maxconn 500',
+      `  stats timeout ${statsTimeoutMs}ms`,
+    ],
     ...['defaults', '  mode http', '  timeout connect 2s', '  timeout client 60s', '  timeout server 60s'],
     ...['frontend front', `  bind 127.0.0.1:${port}`, `  default_backend ${first}`],
     ...Object.entries(backends).flatMap(([name, servers]) => [

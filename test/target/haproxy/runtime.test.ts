@@ -57,6 +57,28 @@ test('connections under way are seen until they end', { skip: noHaproxy }, async
   while ((await sessions()) !== 0);
 });
 
+test('a weight is set while that is allowed, and not over a connection that has waited', {
+  skip: noHaproxy,
+}, async (t) => {
+  const servers = { 'web-1': { port: 1, weight: 37 } };
+  const haproxy = await startHaproxy({ backends: { web: servers }, statsTimeoutMs: 200 });
+  t.teardown(() => haproxy.close());
+  const runtime = runtimeOf(haproxy.socket, ['web']);
+  const weight = async () => (await runtime.servers()).get('web-1')?.[0]?.weight;
+  await t.rejects(
+    runtime.setWeight('web', 'web-1', 0, () => Promise.reject(new Error('no more'))),
+    /no more/,
+  );
+  t.equal(await weight(), 37);
+  await t.rejects(
+    runtime.setWeight('web', 'web-1', 0, () => new Promise(() => {})),
+    /closed the connection/,
+  );
+  t.equal(await weight(), 37);
+  await runtime.setWeight('web', 'web-1', 0, () => weight());
+  t.equal(await weight(), 0);
+});
+
 test('what is wrong is said', { skip: noHaproxy }, async (t) => {
   const haproxy = await startHaproxy({ backends: { web: { 'web-1': { port: 1, weight: 1 } } }, level: 'user' });
   t.teardown(() => haproxy.close());

@@ -173,6 +173,20 @@ test('a lower epoch is refused in everything, a higher one takes over', async (t
   t.equal(file('runs'), '');
   t.equal((await at(4).look({ signal })).out?.attempt, 'web-1.7.1', 'to look is free');
   t.equal((await at(9).begin(run('web-1.7.1', 'true'), signal)).epoch, 9);
+  t.equal((await at(10).look({ signal })).epoch, 10, 'by a look too');
+  await t.rejects(at(9).begin(run('web-1.7.2', 'echo run >> runs'), signal), /epoch 9, .* epoch 10: a later operator/);
+  await t.rejects(at(9).check(signal), /later operator/);
+  await at(10).check(signal);
+  for (const [earlier, later] of [
+    [10, 10.001],
+    [10.009, 10.01],
+    [10.999, 11],
+  ] as const) {
+    t.equal((await at(later).look({ signal })).epoch, later);
+    await t.rejects(at(earlier).putBack({ cordoned: false }, signal), /later operator/);
+    await at(later).putBack({ cordoned: false }, signal);
+  }
+  t.equal(file('runs'), '');
 });
 
 test('its own timeout ends a script with all that it started', async (t) => {

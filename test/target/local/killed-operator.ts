@@ -1,17 +1,18 @@
 /** An operator that is killed at a chosen moment: `node killed-operator.js <data folder> <images folder> <moment>`. */
-import { mkdirSync } from 'node:fs';
-import writeFileAtomic from 'write-file-atomic';
+import fs, { mkdirSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { openLocalTarget } from '../../../src/target/local/target.ts';
 import { container, fakeRouter, processesWith, ready, runnable, start, unitWhere, until } from './fixtures.ts';
 
 const [dataDir = '', imagesFolder = '', moment = ''] = process.argv.slice(2);
 /** What is in the record that must not be written any more. */
 const last = { 'before the spawn': '"ports":{"8080":', 'before its record': '"process":{' }[moment];
-const write = writeFileAtomic.sync;
-writeFileAtomic.sync = (path, data, options) => {
+const write = fs.writeFileSync;
+fs.writeFileSync = (path, data, options) => {
   if (last !== undefined && String(data).includes(last)) process.kill(process.pid, 'SIGKILL');
   write(path, data, options);
 };
+syncBuiltinESMExports();
 
 mkdirSync(dataDir, { recursive: true });
 const driver = await openLocalTarget({

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { takeHold } from '../../../src/target/local/epoch.ts';
 import { openLocalTarget } from '../../../src/target/local/target.ts';
 import {
   container,
@@ -294,7 +296,47 @@ t.test('an operator whose epoch is past acts no more', async (t) => {
   t.match(await unitOf(second, 'web-1'), { ready: true });
   await stop(second, 'web-1');
   await until(async () => (await unitOf(second, 'web-1')) === undefined);
-  t.equal(readFileSync(join(here.dataDir, 'epoch'), 'utf8'), '2\n');
+  t.strictSame(readdirSync(join(here.dataDir, 'epochs')), ['2']);
+});
+
+t.test(
+  'what an operator does to files and processes fails once a later one has taken over, checked or not',
+  async (t) => {
+    const { dataDir } = place(t);
+    const folder = join(dataDir, 'units');
+    mkdirSync(folder, { recursive: true });
+    const file = join(folder, 'unit.json');
+    const first = takeHold(dataDir, 7);
+    first.write(file, 'of the first', { mode: 0o600, durable: false });
+    const starts = () => once(spawn('true', [], { cwd: first.reach(folder), stdio: 'ignore' }), 'exit');
+    t.strictSame(await starts(), [0, null]);
+    const second = takeHold(dataDir, 7.001);
+    t.throws(() => first.check(), { code: 'stale-epoch' });
+    t.throws(() => first.write(file, 'late', { mode: 0o600, durable: false }), { code: 'stale-epoch' });
+    t.throws(() => first.makeFolder(join(folder, 'web-1')), { code: 'ENOENT' });
+    await rm(first.reach(folder), { recursive: true, force: true });
+    await t.rejects(starts(), { code: 'ENOENT' });
+    t.equal(readFileSync(file, 'utf8'), 'of the first');
+    t.strictSame(readdirSync(folder), ['unit.json']);
+    second.write(file, 'of the second', { mode: 0o600, durable: true });
+    t.equal(readFileSync(file, 'utf8'), 'of the second');
+    t.throws(() => takeHold(dataDir, 7), { code: 'stale-epoch' });
+    t.strictSame(readdirSync(join(dataDir, 'epochs')), ['7.001']);
+  },
+);
+
+t.test('the next operator goes on with the end of a unit that was condemned', async (t) => {
+  const here = place(t);
+  const first = await here.open();
+  await start(first, 'web-1', runnable());
+  const { address } = await unitWhere(first, 'web-1', ready);
+  const { pid } = await told(address);
+  await first.close();
+  const record = { ...here.record('web-1'), ready: false, condemned: 'its liveness probe failed' };
+  writeFileSync(join(here.folder('web-1'), 'unit.json'), JSON.stringify(record));
+  const second = await here.open();
+  t.match(await unitWhere(second, 'web-1', dead), { message: 'its liveness probe failed' });
+  t.ok(isGone(pid));
 });
 
 t.test('what the disk does not take is told, and nothing else is lost', async (t) => {

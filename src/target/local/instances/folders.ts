@@ -1,7 +1,7 @@
 /**
  * Where the instances of a local target lie, in a folder of their own below the target's:
  *
- *     instances/epoch, images/, units/, volumes/        as for replicas (`../folders.ts`): each process is a unit there
+ *     instances/epochs/, images/, units/, volumes/        as for replicas (`../folders.ts`): each process is a unit there
  *              /volumes/<Kind>-<name>/disk/instance/<instance>/    the instance: in this folder its scripts run
  *              /members/<Kind>-<name>/resource.json     what is held from going on by itself
  *                                    /<instance>/instance.json     the record

@@ -7,7 +7,7 @@ import type { PrecheckResult } from '../../../rollout/state.ts';
 import { createUnit } from '../../replicas/unit.ts';
 import { describeFound } from '../describe.ts';
 import { unitFolder } from '../folders.ts';
-import { openImages } from '../image.ts';
+import { lookingAt, openImages } from '../image.ts';
 import { isRunning } from '../processes.ts';
 import { readUnits } from '../record.ts';
 import type { Unit } from '../unit.ts';
@@ -41,7 +41,7 @@ export async function inspectInstances(
 ): Promise<{ live: Live; results: PrecheckResult[] }> {
   const root = instancesFolder(dataDir);
   const writesNothing = () => Promise.reject(new Error('a check writes no image'));
-  const images = openImages(root, { materialize: writesNothing }, imagesFolder);
+  const images = openImages(lookingAt(root), { materialize: writesNothing }, imagesFolder);
   const secrets = { read: async () => undefined };
   const found = readUnits(root, id).flatMap(({ record, runnable }) =>
     record && runnable ? [asItIs(createUnit(record, runnable, unitFolder(root, id, record.unit)))] : [],
@@ -54,7 +54,7 @@ export async function inspectInstances(
     specOf: () => spec,
   };
   const instances = seeInstances(root, id)
-    .map((record): Instance => ({ record, place: placeOf(sight, record, NO_EPOCH) }))
+    .map((record): Instance => ({ record, place: placeOf(sight, record, { epoch: NO_EPOCH, cwd: root }) }))
     .sort(inOrder);
   await Promise.all(instances.map((instance) => askVersion(sight, instance)));
   const live = instances.map((instance) => liveInstance(sight, instance));

@@ -1,6 +1,5 @@
 /** How the nodes of a cluster find each other: a port that each keeps for its life, and a file that names them all. */
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import type { InstanceSpec, ResourceId } from '../../../manifest/resource.ts';
 import type { Host } from '../unit.ts';
 import { memberFolder } from './folders.ts';
@@ -33,7 +32,7 @@ const COMPLETE_MS = 10_000;
 
 /** `of`: all instances of a resource. */
 export function openPeers(
-  keeper: Pick<Keeper, 'root' | 'specOf' | 'until'>,
+  keeper: Pick<Keeper, 'root' | 'units' | 'specOf' | 'until'>,
   of: (resource: ResourceId) => Instance[],
 ): Peers {
   const written = new Map<ResourceId, string>();
@@ -45,7 +44,7 @@ export function openPeers(
       .flatMap(({ record: { unit, port } }) => (port === undefined ? [] : [`${unit}=127.0.0.1:${port}\n`]));
     const text = lines.join('');
     if (written.get(resource) === text) return;
-    writeFileAtomic.sync(peersFile(keeper.root, resource), text, { mode: 0o644 });
+    keeper.units.host.hold.write(peersFile(keeper.root, resource), text, { mode: 0o644, durable: true });
     written.set(resource, text);
   };
   return {

@@ -1,9 +1,9 @@
 /** What is remembered of one instance on disk. Replaced as a whole and flushed, so that it is true whatever ends. */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import type { Image, ResourceId, Revision, ScalingProcess, Script } from '../../../manifest/resource.ts';
 import type { Instant, LiveAttempt } from '../../../plan/live.ts';
+import type { Hold } from '../epoch.ts';
 import { resourceOf } from '../folders.ts';
 import { readJson, subfolders } from '../read.ts';
 import { instanceFolder, memberFolder, membersFolder } from './folders.ts';
@@ -65,15 +65,15 @@ export interface ResourceRecord {
 const recordFile = (folder: string) => join(folder, 'instance.json');
 const resourceFile = (root: string, resource: ResourceId) => join(memberFolder(root, resource), 'resource.json');
 
-export function saveInstance(root: string, record: InstanceRecord): void {
-  const folder = instanceFolder(root, record.resource, record.unit);
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
-  writeFileAtomic.sync(recordFile(folder), JSON.stringify(record), { mode: 0o600 });
+export function saveInstance(hold: Hold, record: InstanceRecord): void {
+  const folder = instanceFolder(hold.dataDir, record.resource, record.unit);
+  hold.makeFolder(folder);
+  hold.write(recordFile(folder), JSON.stringify(record), { mode: 0o600, durable: true });
 }
 
-export function saveResource(root: string, resource: ResourceId, record: ResourceRecord): void {
-  mkdirSync(memberFolder(root, resource), { recursive: true, mode: 0o755 });
-  writeFileAtomic.sync(resourceFile(root, resource), JSON.stringify(record), { mode: 0o600 });
+export function saveResource(hold: Hold, resource: ResourceId, record: ResourceRecord): void {
+  hold.makeFolder(memberFolder(hold.dataDir, resource));
+  hold.write(resourceFile(hold.dataDir, resource), JSON.stringify(record), { mode: 0o600, durable: true });
 }
 
 /** What is held of each resource that has a folder here. */

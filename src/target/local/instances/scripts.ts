@@ -1,5 +1,4 @@
 /** What runs in the folder of an instance, through the protocol that all hosts share: each attempt once, whoever asks. */
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LiveAttempt } from '../../../plan/live.ts';
 import { environment } from '../../../process.ts';
@@ -17,12 +16,12 @@ import type { InstanceRecord } from './record.ts';
 export function placeOf(
   { root, units }: Pick<Sight, 'root' | 'units'>,
   record: InstanceRecord,
-  epoch: number,
+  { epoch, cwd }: { epoch: number; cwd: string },
 ): UnitPlace {
   const { resource, unit } = record;
   const { user } = units.host;
   const home = homeFolder(root, resource, unit);
-  const shell = localShell({ env: environmentOf(user, home), ...identityOf(user) });
+  const shell = localShell({ env: environmentOf(user, home), cwd, ...identityOf(user) });
   return openUnitPlace({ shell, folder: hostFolder(root, resource, unit), epoch });
 }
 
@@ -31,9 +30,10 @@ export const environmentOf = (user: User | undefined, home: string): Record<stri
   environment(user === undefined ? {} : { HOME: home, USER: user.name, LOGNAME: user.name });
 
 export async function prepareFolders({ root, units }: Keeper, { resource, unit }: InstanceRecord): Promise<void> {
+  const { hold, user } = units.host;
   for (const folder of [homeFolder(root, resource, unit), hostFolder(root, resource, unit)]) {
-    await mkdir(folder, { recursive: true, mode: 0o755 });
-    await giveTo(units.host.user, folder);
+    hold.makeFolder(folder);
+    await giveTo(user, folder);
   }
 }
 

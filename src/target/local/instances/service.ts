@@ -96,9 +96,10 @@ export function remove(keeper: Keeper, instance: Instance): void {
     keeper.units.host.closing.throwIfAborted();
     await bringDown(keeper, instance);
     const { resource, unit } = record;
-    await rm(homeFolder(keeper.root, resource, unit), { recursive: true, force: true });
+    const { reach } = keeper.units.host.hold;
+    await rm(reach(homeFolder(keeper.root, resource, unit)), { recursive: true, force: true });
     keeper.units.host.guard();
-    await rm(instanceFolder(keeper.root, resource, unit), { recursive: true, force: true });
+    await rm(reach(instanceFolder(keeper.root, resource, unit)), { recursive: true, force: true });
     keeper.gone(instance);
   });
 }

@@ -1,5 +1,4 @@
 /** Fleets and clusters of a local target: instances that are folders with a process each, and outlive the operator. */
-import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type {
   AnyRunnable,
@@ -86,7 +85,7 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
       const next = structuredClone(record);
       change(next);
       host.guard();
-      saveInstance(root, next);
+      saveInstance(host.hold, next);
       replace(record, next);
     },
     get peers() {
@@ -110,7 +109,10 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
 
   const keep = (record: InstanceRecord): Instance => {
     keepPort(host, record);
-    const instance: Instance = { record, place: placeOf(keeper, record, options.epoch) };
+    const instance: Instance = {
+      record,
+      place: placeOf(keeper, record, { epoch: options.epoch, cwd: host.hold.reach(root) }),
+    };
     const those = instances.get(record.resource) ?? new Map<string, Instance>();
     instances.set(record.resource, those.set(record.unit, instance));
     known.set(routerName(record), record);
@@ -148,7 +150,7 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
     record.attempt = begun(action.attempt, running(record, action.revision, runnable));
     record.creating = action.attempt;
     host.guard();
-    saveInstance(root, record);
+    saveInstance(host.hold, record);
     const instance = keep(record);
     keeper.changed(instance);
     carryOut(keeper, instance);
@@ -159,7 +161,7 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
     if (left.length > 0)
       throw new Error(`${resource} still has ${left.join(', ')}; remove them before it is forgotten`);
     await units.forget(resource);
-    await rm(memberFolder(root, resource), { recursive: true, force: true });
+    await rm(host.hold.reach(memberFolder(root, resource)), { recursive: true, force: true });
     for (const map of [instances, held, declared]) map.delete(resource);
   };
 
@@ -192,7 +194,7 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
         case 'remove':
           return remove(keeper, find(resource, action.unit));
         case 'suspend':
-          saveResource(root, resource, { suspended: action.processes });
+          saveResource(host.hold, resource, { suspended: action.processes });
           held.set(resource, action.processes);
           return tell(resource);
         case 'forget':
@@ -218,7 +220,7 @@ export async function openLocalInstances({ log = () => {}, ...options }: LocalIn
       if (spec.kind !== 'Fleet' && spec.kind !== 'Cluster') throw noInstances(resource);
       host.guard();
       units.know(resource);
-      mkdirSync(memberFolder(root, resource), { recursive: true, mode: 0o755 });
+      host.hold.makeFolder(memberFolder(root, resource));
       declared.set(resource, spec);
       for (const instance of of(resource)) drain(keeper, instance);
       if (!held.has(resource)) held.set(resource, []);

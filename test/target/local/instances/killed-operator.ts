@@ -1,7 +1,7 @@
 /** An operator that is killed at a chosen moment of an update: `node killed-operator.js <data folder> <images folder> <moment>`. */
-import { existsSync } from 'node:fs';
+import fs, { existsSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import type { Action } from '../../../../src/rollout/decision.ts';
 import { homeFolder, instancesFolder } from '../../../../src/target/local/instances/folders.ts';
 import { openLocalInstances } from '../../../../src/target/local/instances/target.ts';
@@ -17,11 +17,12 @@ const last = {
   'before the new process is recorded': '"process":{',
   'before its outcome is recorded': '"id":"web-1.2.1","state":"succeeded"',
 }[moment];
-const write = writeFileAtomic.sync;
-writeFileAtomic.sync = (path, data, options) => {
+const write = fs.writeFileSync;
+fs.writeFileSync = (path, data, options) => {
   if (last !== undefined && String(data).includes(last) && String(data).includes('web-1.2.1')) kill();
   write(path, data, options);
 };
+syncBuiltinESMExports();
 
 const driver = await openLocalInstances({
   ...{ name: 'local', dataDir, imagesFolder, epoch: 1, router: fakeRouter() },
