@@ -31,6 +31,8 @@ export interface FakeApi {
   writes: string[];
   /** The next requests that match are answered so. */
   refuse(method: string, path: RegExp, status: number, message: string, times?: number): void;
+  /** The next request that matches is carried out, and its answer lost. */
+  lose(method: string, path: RegExp): void;
   /** Ends all watches; `forget`: what was before cannot be asked for any more. */
   dropWatches(forget?: boolean): void;
   watches(): number;
@@ -43,6 +45,7 @@ export async function startApi(): Promise<FakeApi> {
   const watchers = new Set<{ response: ServerResponse; collection: string; selector: string }>();
   const writes: string[] = [];
   const refusals: { method: string; path: RegExp; status: number; message: string; times: number }[] = [];
+  const losses: { method: string; path: RegExp }[] = [];
   let written: (path: string, object: Json) => void = () => {};
   let version = 1000;
   let oldest = 0;
@@ -106,7 +109,11 @@ export async function startApi(): Promise<FakeApi> {
       );
     const wrote = (status: number, at: string, object: Json) => {
       writes.push(`${method} ${path}`);
-      send(status, object);
+      const lost = losses.findIndex((each) => each.method === method && each.path.test(path));
+      if (lost >= 0) {
+        losses.splice(lost, 1);
+        request.socket.destroy();
+      } else send(status, object);
       if (object?.metadata !== undefined) written(at, object);
     };
     if (method === 'GET' && parameter('watch') === 'true') {
@@ -158,7 +165,10 @@ export async function startApi(): Promise<FakeApi> {
       return wrote(200, path, store(path, object, 'client'));
     }
     if (method === 'PATCH') {
-      const patched = jsonPatched(structuredClone(before), JSON.parse(text));
+      const isMerge = request.headers['content-type'] === 'application/merge-patch+json';
+      const patched = isMerge
+        ? merged(structuredClone(before), JSON.parse(text))
+        : jsonPatched(structuredClone(before), JSON.parse(text));
       if (patched === undefined)
         return fail(422, 'the server rejected our request due to an error in our request', 'Invalid');
       return wrote(200, path, store(path, patched, 'client'));
@@ -200,6 +210,7 @@ export async function startApi(): Promise<FakeApi> {
     },
     writes,
     refuse: (method, path, status, message, times = 1) => void refusals.push({ method, path, status, message, times }),
+    lose: (method, path) => void losses.push({ method, path }),
     dropWatches(forget = false) {
       if (forget) oldest = ++version;
       for (const { response } of watchers) response.destroy();
@@ -222,7 +233,10 @@ function selects(selector: string, { metadata: { labels = {} } }: Json): boolean
 function merged(into: Json, from: Json): Json {
   if (typeof from !== 'object' || from === null || Array.isArray(from) || typeof into !== 'object') return from;
   const result = { ...into };
-  for (const [name, value] of Object.entries(from)) result[name] = merged(result[name], value);
+  for (const [name, value] of Object.entries(from)) {
+    if (value === null) delete result[name];
+    else result[name] = merged(result[name], value);
+  }
   return result;
 }
 
