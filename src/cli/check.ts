@@ -2,7 +2,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isReplicas } from '../manifest/kinds.ts';
-import type { Declared, DockerTarget, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
+import type {
+  Declared,
+  DockerTarget,
+  KubernetesTarget,
+  ReplicasResource,
+  Resource,
+  ResourceId,
+} from '../manifest/resource.ts';
 import { secretsFrom } from '../operator/secrets.ts';
 import type { Live } from '../plan/live.ts';
 import { nothingSettled, type Plan, type Settled } from '../plan/plan.ts';
@@ -159,10 +166,21 @@ async function precheckContainers(
   }
 }
 
+async function precheckPods(
+  { resource: { spec, runnable }, options, data }: Asked<ReplicasResource>,
+  name: string,
+  kubernetes: KubernetesTarget,
+): Promise<PrecheckResult[]> {
+  const { inspectKubernetes } = await import('../target/kubernetes/target.ts');
+  const secrets = secretsFrom(options.secretsDir);
+  return inspectKubernetes({ name, kubernetes: withProject(kubernetes, data), secrets, spec, runnable });
+}
+
 function precheckReplicas(asked: Asked<ReplicasResource>): Promise<PrecheckResult[]> {
   const { spec, runnable } = asked.resource;
-  const docker = asked.declared.targets.get(spec.target)?.docker;
+  const { docker, kubernetes } = asked.declared.targets.get(spec.target) ?? {};
   if (docker !== undefined) return precheckContainers(asked, spec.target, docker);
+  if (kubernetes !== undefined) return precheckPods(asked, spec.target, kubernetes);
   const writesNothing = () => Promise.reject(new Error('a check writes no image'));
   return withLocal(asked, ({ dataDir, imagesFolder, user, router }) => {
     const images = openImages(dataDir, { materialize: writesNothing }, imagesFolder);

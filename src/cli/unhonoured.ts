@@ -5,6 +5,7 @@ import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
 import { notHonouredByDocker } from '../target/docker/honour.ts';
 import { notHonouredByInstances } from '../target/hosts/honour.ts';
+import { notHonouredByKubernetes, notRunByKubernetes } from '../target/kubernetes/honour.ts';
 import { type NotHonoured, notHonoured } from '../target/local/honour.ts';
 
 /** The targets of a commit, by what they offer. */
@@ -23,7 +24,13 @@ function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHon
     const policy = targets.get(target)?.policy?.resources !== undefined;
     return below(['spec'], notHonouredByInstances(resource, { hosts: hostTargets.has(target), policy }));
   }
-  const docker = targets.get(target)?.docker;
+  const { docker, kubernetes } = targets.get(target) ?? {};
+  const { spec, id } = resource;
+  if (kubernetes !== undefined)
+    return [
+      ...below(['spec'], notRunByKubernetes(id.slice(id.indexOf('/') + 1), spec, kubernetes)),
+      ...below(['spec', 'template'], notHonouredByKubernetes(spec.template)),
+    ];
   return below(
     ['spec', 'template'],
     docker === undefined ? notHonoured(resource.spec.template) : notHonouredByDocker(resource.spec.template, docker),

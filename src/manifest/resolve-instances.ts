@@ -117,6 +117,7 @@ class Maker {
     const target = this.#around.targets.get(spec.target);
     const hosts = this.#hostTargets.get(spec.target);
     if (target?.target.docker !== undefined) this.#refuseDocker(spec);
+    else if (target?.target.kubernetes !== undefined) this.#refuseKubernetes(spec);
     else if (target !== undefined) this.#checkCreating(spec.target);
     else if (hosts !== undefined) this.#checkHosts(hosts);
     else this.#missingTarget();
@@ -149,6 +150,15 @@ class Maker {
       'spec.target',
       'unsupported-kind',
       `Target ${quote(target)} is a Docker engine, on which this version of Sluice runs no ${kind}; name one of local or of hosts`,
+    );
+  }
+
+  #refuseKubernetes({ kind, target }: FleetSpec | ClusterSpec): void {
+    this.#fail(
+      this.#declares.targetAt,
+      'spec.target',
+      'unsupported-kind',
+      `Target ${quote(target)} is a namespace of Kubernetes, in which this version of Sluice runs no ${kind}; name one of local or of hosts`,
     );
   }
 

@@ -1,6 +1,14 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
-import type { DockerTarget, HostTarget, LocalTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import type {
+  DockerTarget,
+  HostTarget,
+  KubernetesTarget,
+  LocalTarget,
+  Resource,
+  ResourceId,
+  Target,
+} from '../manifest/resource.ts';
 import { openDockerTarget, withProject } from '../target/docker/target.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
@@ -68,6 +76,16 @@ export function createTargets(options: TargetsOptions): Targets {
     const { router, secrets, epoch } = options;
     const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
     return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
+  }
+
+  async function openKubernetes(name: string, kubernetes: KubernetesTarget): Promise<Drivers> {
+    const { secrets, epoch, dataDir } = options;
+    // Loaded by those alone that have a cluster.
+    const { openKubernetesTarget } = await import('../target/kubernetes/target.ts');
+    const log = logOf(name);
+    return {
+      replicas: await openKubernetesTarget({ name, kubernetes: withProject(kubernetes, dataDir), secrets, epoch, log }),
+    };
   }
 
   async function openLocal(name: string, { images, dataDir }: LocalTarget): Promise<Drivers> {
@@ -152,8 +170,9 @@ export function createTargets(options: TargetsOptions): Targets {
   return {
     declare: (targets, hostTargets) =>
       inTurn(async () => {
-        for (const { name, local, docker } of targets.values()) {
+        for (const { name, local, docker, kubernetes } of targets.values()) {
           if (docker !== undefined) await open(name, () => openDocker(name, docker));
+          else if (kubernetes !== undefined) await open(name, () => openKubernetes(name, kubernetes));
           else if (local !== undefined) await open(name, () => openLocal(name, local));
         }
         for (const target of hostTargets.values()) await reopen(target);

@@ -340,16 +340,16 @@ const wrong: [what: string, yaml: string, says: string[]][] = [
   ],
   [
     'a target of a driver that is not there',
-    document('Target', 'kubernetes: {}'),
+    document('Target', 'nomad: {}'),
     [
-      'a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found none [exactly-one]',
-      'a.yaml:5:3 spec.kubernetes: this version of Sluice carries out local, docker and ssh only, not kubernetes; declare one of them instead [unsupported-driver]',
+      'a.yaml:4:1 spec: expected exactly one of local, docker, kubernetes, ssh, found none [exactly-one]',
+      'a.yaml:5:3 spec.nomad: unknown field "nomad"; known here: local, docker, kubernetes, ssh, policy [unknown-field]',
     ],
   ],
   [
     'a target of two drivers',
     document('Target', 'local: {}\nssh: {user: a, hosts: [{name: a, address: a}]}'),
-    ['a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found local and ssh [exactly-one]'],
+    ['a.yaml:4:1 spec: expected exactly one of local, docker, kubernetes, ssh, found local and ssh [exactly-one]'],
   ],
 ];
 for (const [what, yaml, says] of wrong)

@@ -202,7 +202,7 @@ t.test('a result is JSON and does not change unseen', async (t) => {
   t.strictSame(JSON.parse(text), file);
   const digest = createHash('sha256').update(text).digest('hex').slice(0, 10);
   // Did this fail? Then results that were kept are not what would be made now: raise PARSE_VERSION, and put both in here.
-  t.strictSame([PARSE_VERSION, digest], [4, '54e397d9b6']);
+  t.strictSame([PARSE_VERSION, digest], [5, '54e397d9b6']);
 });
 
 /** What would take hours, or all memory, if it were not bounded ends the test by this. */

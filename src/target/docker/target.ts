@@ -27,10 +27,10 @@ export interface DockerTargetOptions
 const LIVED_MS = 1000;
 
 /** `dataDir`: of the repository, whose address is in its name. */
-export const withProject = (docker: DockerTarget, dataDir: string): DockerTarget & { project: string } => ({
-  ...docker,
+export const withProject = <T extends { project?: string }>(target: T, dataDir: string): T & { project: string } => ({
+  ...target,
   project:
-    docker.project ??
+    target.project ??
     basename(dataDir)
       .toLowerCase()
       .replace(/[^a-z0-9]+/g, '-'),
