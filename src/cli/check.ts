@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { isReplicas } from '../manifest/kinds.ts';
+import { isCluster, isReplicas } from '../manifest/kinds.ts';
 import type {
   Declared,
   DockerTarget,
+  InstanceResource,
   KubernetesTarget,
   ReplicasResource,
   Resource,
@@ -19,6 +20,7 @@ import type { PrecheckResult, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
 import { inspectDocker, withProject } from '../target/docker/target.ts';
+import { inspectNodes } from '../target/kubernetes/nodes/inspect.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { openImages } from '../target/local/image.ts';
 import { inspectInstances } from '../target/local/instances/inspect.ts';
@@ -94,13 +96,20 @@ interface Asked<R extends Resource = Resource> {
 async function precheck(asked: Asked): Promise<PrecheckResult[]> {
   const { resource } = asked;
   if (isReplicas(resource)) return [...builtin(asked, undefined), ...(await precheckReplicas({ ...asked, resource }))];
-  const host = asked.declared.hostTargets.get(resource.spec.target);
+  const { live, results } = await inspect({ ...asked, resource });
+  return [...builtin(asked, live), ...results];
+}
+
+function inspect(asked: Asked<InstanceResource>): Promise<{ live: Live; results: PrecheckResult[] }> {
+  const { resource, declared } = asked;
+  const { target } = resource.spec;
+  const host = declared.hostTargets.get(target);
+  const kubernetes = declared.targets.get(target)?.kubernetes;
   const signal = AbortSignal.timeout(LONGEST_MS);
   const plan = (live: Live) => planOf(asked, live);
-  const { live, results } = host
-    ? await inspectHosts(resource, host.ssh, plan, signal)
-    : await withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
-  return [...builtin(asked, live), ...results];
+  if (host !== undefined) return inspectHosts(resource, host.ssh, plan, signal);
+  if (kubernetes !== undefined && isCluster(resource)) return inspectNodes(resource, kubernetes, plan, signal);
+  return withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
 }
 
 /** More than the operator gives a driver, which has its connections open. */

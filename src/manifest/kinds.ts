@@ -1,5 +1,5 @@
 /** Which kinds are upgraded, and in which of the two ways: replicas of a template, or machines that stay. */
-import type { InstanceResource, Kind, ReplicasResource, Resource } from './resource.ts';
+import type { ClusterResource, InstanceResource, Kind, ReplicasResource, Resource } from './resource.ts';
 
 const KINDS: readonly string[] = ['Workload', 'Service', 'Fleet', 'Cluster'] satisfies Kind[];
 
@@ -10,3 +10,5 @@ export const isReplicas = (resource: Resource): resource is ReplicasResource =>
   resource.spec.kind === 'Workload' || resource.spec.kind === 'Service';
 
 export const isInstances = (resource: Resource): resource is InstanceResource => !isReplicas(resource);
+
+export const isCluster = (resource: Resource): resource is ClusterResource => resource.spec.kind === 'Cluster';

@@ -257,6 +257,8 @@ export interface KubernetesTarget {
   namespace: string;
   gateway?: { name: string; namespace?: string; listener?: string };
   drainSeconds: number;
+  /** What the Job that upgrades a node runs from; absent: `busybox:1.37`. */
+  upgradeImage?: string;
   /** Absent: made of the repository's address. */
   project?: string;
 }

@@ -83,9 +83,15 @@ export function createTargets(options: TargetsOptions): Targets {
     // Loaded by those alone that have a cluster.
     const { openKubernetesTarget } = await import('../target/kubernetes/target.ts');
     const log = logOf(name);
-    return {
-      replicas: await openKubernetesTarget({ name, kubernetes: withProject(kubernetes, dataDir), secrets, epoch, log }),
-    };
+    const { openKubernetesNodes } = await import('../target/kubernetes/nodes/target.ts');
+    const instances = await openKubernetesNodes({ name, kubernetes, epoch, dataDir: folderOf(name), log });
+    try {
+      const project = withProject(kubernetes, dataDir);
+      return { replicas: await openKubernetesTarget({ name, kubernetes: project, secrets, epoch, log }), instances };
+    } catch (error) {
+      await instances.close();
+      throw error;
+    }
   }
 
   async function openLocal(name: string, { images, dataDir }: LocalTarget): Promise<Drivers> {

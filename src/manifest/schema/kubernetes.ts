@@ -36,6 +36,10 @@ export const kubernetes = fields('Pods in one namespace of a Kubernetes cluster.
   drainSeconds: whole('So long after traffic has left a version its pods go on serving what is under way.', 0, 3600, {
     default: 10,
   }),
+  upgradeImage: text(
+    'Of a Cluster here: what the Job that upgrades a node runs `nsenter` and `sh` from; the nodes must be able to pull it. Default: `busybox:1.37`.',
+    { pattern: '^[^\\s]+$', patternErrorMessage: 'an image, such as busybox:1.37', minLength: 1, maxLength: 500 },
+  ),
   project: name(
     'Under what name objects are marked as those of this repository: another repository that uses the same namespace needs another. Default: made of the address of the repository.',
   ),
