@@ -1,4 +1,5 @@
 import t from 'tap';
+import { freshRecord } from '../../src/rollout/units.ts';
 import {
   cluster,
   commit,
@@ -186,4 +187,12 @@ t.test('a revert while it rolls cancels', async (t) => {
   );
   settleNow(w);
   t.equal(w.phases.at(-1), '3 Failed');
+});
+
+t.test('a node that an earlier rollout left out goes back as it was found, where that is remembered', async (t) => {
+  const { weight: _, ...node } = machine('n', { service: 'out', cordoned: true });
+  const before = (more: object) => freshRecord({ ...node, ...more }, 0).before.cordoned;
+  t.equal(before({}), false, 'it is Sluice that cordoned it');
+  t.equal(before({ cordonedBefore: true }), true);
+  t.equal(before({ service: 'in' }), true, 'cordoned by whoever did');
 });
