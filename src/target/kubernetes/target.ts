@@ -38,6 +38,7 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
   const limits = new Map<ResourceId, number>();
   const tidying = new Map<ResourceId, Promise<void>>();
   const timers = new Map<ResourceId, NodeJS.Timeout>();
+  const gathering = new Map<ResourceId, NodeJS.Timeout>();
   let stale: StaleEpoch | undefined;
   let closed = false;
 
@@ -47,9 +48,16 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
       throw new Error(`there is no namespace ${scope.namespace}; create it, or correct kubernetes.namespace`);
     throw error;
   });
+  /** Of hundreds of pods something changes all the time: it is told together. */
   const changed = (resource: ResourceId) => {
-    subscribers.tell(resource);
-    tidySoon(resource);
+    if (gathering.has(resource) || closed) return;
+    const pods = store.sets(resource).reduce((sum, set) => sum + set.replicas, 0);
+    const told = () => {
+      gathering.delete(resource);
+      subscribers.tell(resource);
+      tidySoon(resource);
+    };
+    gathering.set(resource, setTimeout(told, Math.min(GATHER_MS, pods)));
   };
   const turned = (up: boolean, message: string) => {
     if (!up) log(`${kube.server} cannot be watched: ${message}`, {});
@@ -155,7 +163,7 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
     closed = true;
     store.close();
     traffic.close();
-    for (const timer of timers.values()) clearTimeout(timer);
+    for (const timer of [...timers.values(), ...gathering.values()]) clearTimeout(timer);
     subscribers.clear();
     kube.close();
   }
@@ -220,6 +228,9 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
     },
   };
 }
+
+/** At most; a millisecond for each pod. */
+const GATHER_MS = 250;
 
 /** Enough for what follows at once to be part of it. */
 const TIDY_MS = 250;
