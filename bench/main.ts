@@ -20,6 +20,7 @@ const BENCHMARKS = [
   'scale',
   'fleet-ssh',
   'docker',
+  'kubernetes',
 ];
 const REPORT = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
 const [BEGIN, END] = ['<!-- figures -->', '<!-- /figures -->'];

@@ -1,8 +1,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { isReplicas } from '../manifest/kinds.ts';
-import type { Declared, DockerTarget, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
+import { isCluster, isReplicas } from '../manifest/kinds.ts';
+import type {
+  Declared,
+  DockerTarget,
+  InstanceResource,
+  KubernetesTarget,
+  ReplicasResource,
+  Resource,
+  ResourceId,
+} from '../manifest/resource.ts';
 import { runnableOf } from '../manifest/runnable.ts';
 import { secretsFrom } from '../operator/secrets.ts';
 import type { Live } from '../plan/live.ts';
@@ -12,7 +20,8 @@ import { builtinPrechecks } from '../rollout/prechecks.ts';
 import type { PrecheckResult, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
-import { inspectDocker, withProject } from '../target/docker/target.ts';
+import { inspectDocker } from '../target/docker/target.ts';
+import { inspectNodes } from '../target/kubernetes/nodes/inspect.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { lookingAt, openImages } from '../target/local/image.ts';
 import { inspectInstances } from '../target/local/instances/inspect.ts';
@@ -21,6 +30,7 @@ import type { RouterClient } from '../target/local/router/client.ts';
 import { routerDirectory } from '../target/local/router/launch.ts';
 import { dial } from '../target/local/router/wire.ts';
 import { findUser, type User } from '../target/local/user.ts';
+import { withProject } from '../target/project.ts';
 import { inspectHosts } from '../target/ssh/inspect.ts';
 import { withCommits } from './declared.ts';
 import { Failure, usage } from './failure.ts';
@@ -88,13 +98,20 @@ interface Asked<R extends Resource = Resource> {
 async function precheck(asked: Asked): Promise<PrecheckResult[]> {
   const { resource } = asked;
   if (isReplicas(resource)) return [...builtin(asked, undefined), ...(await precheckReplicas({ ...asked, resource }))];
-  const host = asked.declared.hostTargets.get(resource.spec.target);
+  const { live, results } = await inspect({ ...asked, resource });
+  return [...builtin(asked, live), ...results];
+}
+
+function inspect(asked: Asked<InstanceResource>): Promise<{ live: Live; results: PrecheckResult[] }> {
+  const { resource, declared } = asked;
+  const { target } = resource.spec;
+  const host = declared.hostTargets.get(target);
+  const kubernetes = declared.targets.get(target)?.kubernetes;
   const signal = AbortSignal.timeout(LONGEST_MS);
   const plan = (live: Live) => planOf(asked, live);
-  const { live, results } = host
-    ? await inspectHosts(resource, host.ssh, plan, signal)
-    : await withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
-  return [...builtin(asked, live), ...results];
+  if (host !== undefined) return inspectHosts(resource, host.ssh, plan, signal);
+  if (kubernetes !== undefined && isCluster(resource)) return inspectNodes(resource, kubernetes, plan, signal);
+  return withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
 }
 
 /** More than the operator gives a driver, which has its connections open. */
@@ -161,11 +178,23 @@ async function precheckContainers(
   }
 }
 
+async function precheckPods(
+  { resource, options, data }: Asked<ReplicasResource>,
+  name: string,
+  kubernetes: KubernetesTarget,
+): Promise<PrecheckResult[]> {
+  const { inspectKubernetes } = await import('../target/kubernetes/target.ts');
+  const secrets = secretsFrom(options.secretsDir);
+  const what = { spec: resource.spec, runnable: runnableOf(resource) };
+  return inspectKubernetes({ name, kubernetes: withProject(kubernetes, data), secrets, ...what });
+}
+
 function precheckReplicas(asked: Asked<ReplicasResource>): Promise<PrecheckResult[]> {
   const { spec } = asked.resource;
   const runnable = runnableOf(asked.resource);
-  const docker = asked.declared.targets.get(spec.target)?.docker;
+  const { docker, kubernetes } = asked.declared.targets.get(spec.target) ?? {};
   if (docker !== undefined) return precheckContainers(asked, spec.target, docker);
+  if (kubernetes !== undefined) return precheckPods(asked, spec.target, kubernetes);
   const writesNothing = () => Promise.reject(new Error('a check writes no image'));
   return withLocal(asked, ({ dataDir, imagesFolder, user, router }) => {
     const images = openImages(lookingAt(dataDir), { materialize: writesNothing }, imagesFolder);

@@ -5,8 +5,10 @@ import type { Command } from 'commander';
 import { isReplicasSpec } from '../manifest/kinds.ts';
 import { membersOn } from '../manifest/members.ts';
 import type { Declared, ResourceId } from '../manifest/resource.ts';
-import { readTargetLogs, withProject } from '../target/docker/target.ts';
+import { readTargetLogs } from '../target/docker/target.ts';
+import { readNodeLogs } from '../target/kubernetes/nodes/inspect.ts';
 import { readLogs, type UnitLog } from '../target/local/logs.ts';
+import { withProject } from '../target/project.ts';
 import { readSshLogs } from '../target/ssh/target.ts';
 import { withCommits } from './declared.ts';
 import { Failure } from './failure.ts';
@@ -42,7 +44,8 @@ Examples:
       if (await printedFromHosts(declared, resource, unit)) return;
       const folders = await dataFolders(declared, options);
       const kept = (await Promise.all(folders.map((folder) => readLogs(folder, resource, unit)))).flat();
-      const logs = [...kept, ...(await fromContainers(declared, options, resource, unit))];
+      const others = [fromContainers(declared, options, resource, unit), fromNodes(declared, resource, unit)];
+      const logs = [...kept, ...(await Promise.all(others)).flat()];
       if (logs.length === 0) {
         throw new Failure(
           `${resource}${unit === undefined ? '' : ` ${unit}`} has no logs in ${folders.join(' or ')}; is this the machine it runs on?`,
@@ -100,6 +103,18 @@ async function fromContainers(
   if (docker === undefined) return [];
   const { data } = repositoryFolders((await openRepository(options)).key, options);
   return readTargetLogs(name, withProject(docker, data), resource, unit);
+}
+
+/** What upgrades of the nodes of a Kubernetes cluster wrote, as far as their Jobs are kept. */
+async function fromNodes(
+  { resources, targets }: Declared,
+  resource: ResourceId,
+  unit: string | undefined,
+): Promise<UnitLog[]> {
+  const { kind, target } = resources.get(resource)?.spec ?? {};
+  const kubernetes = targets.get(target ?? '')?.kubernetes;
+  if (kind !== 'Cluster' || kubernetes === undefined) return [];
+  return readNodeLogs(kubernetes, unit);
 }
 
 /** Every folder that a target of this repository keeps its units in: those declared, and those that are there. */

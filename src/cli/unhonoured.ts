@@ -1,11 +1,13 @@
 /** What the target of a resource cannot give it, as diagnostics at the places of the fields. */
 import { formatPath, type PathSegment } from '../manifest/diagnostic.ts';
 import { fromJsonText } from '../manifest/json-text.ts';
-import { isReplicas } from '../manifest/kinds.ts';
+import { isCluster, isReplicas } from '../manifest/kinds.ts';
 import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
 import { notHonouredByDocker } from '../target/docker/honour.ts';
 import { notHonouredByInstances } from '../target/hosts/honour.ts';
+import { notHonouredByKubernetes, notRunByKubernetes } from '../target/kubernetes/honour.ts';
+import { notHonouredByNodes } from '../target/kubernetes/nodes/honour.ts';
 import { type NotHonoured, notHonoured } from '../target/local/honour.ts';
 
 /** The targets of a commit, by what they offer. */
@@ -20,12 +22,20 @@ export const unhonouredNotes = (resource: Resource, targets: Targets): string[] 
 
 function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHonoured[] {
   const { target } = resource.spec;
+  if (isCluster(resource) && targets.get(target)?.kubernetes !== undefined)
+    return below(['spec'], notHonouredByNodes(resource));
   if (!isReplicas(resource)) {
     const policy = targets.get(target)?.policy?.resources !== undefined;
     return below(['spec'], notHonouredByInstances(resource, { hosts: hostTargets.has(target), policy }));
   }
-  const docker = targets.get(target)?.docker;
+  const { docker, kubernetes } = targets.get(target) ?? {};
   const template = fromJsonText(resource.runnable.template);
+  const { spec, id } = resource;
+  if (kubernetes !== undefined)
+    return [
+      ...below(['spec'], notRunByKubernetes(id.slice(id.indexOf('/') + 1), spec, kubernetes)),
+      ...below(['spec', 'template'], notHonouredByKubernetes(template)),
+    ];
   return below(
     ['spec', 'template'],
     docker === undefined ? notHonoured(template) : notHonouredByDocker(template, docker),

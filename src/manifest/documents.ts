@@ -56,8 +56,9 @@ export function imageFolders(files: Iterable<ManifestFile>): ReadonlySet<string>
     for (const document of parsed.documents) {
       if (document.kind !== 'Target') continue;
       isLocalDeclared ||= document.name === 'local';
-      if (document.declares?.ssh !== undefined || document.declares?.docker !== undefined) continue;
-      const images = document.declares?.local?.images ?? DEFAULT_IMAGES;
+      const { declares } = document;
+      if (declares !== undefined && declares.local === undefined) continue;
+      const images = declares?.local?.images ?? DEFAULT_IMAGES;
       if (!images.startsWith('/')) folders.add(plainPath(images));
     }
   if (!isLocalDeclared) folders.add(DEFAULT_IMAGES);

@@ -168,7 +168,7 @@ function parseKind(kind: ParsedDocument['kind'], value: Value, { locate }: YamlD
   const { check, declare } = PARSERS[kind];
   const written = digestWritten(value);
   const name = nameOf(value);
-  const diagnostics = validate(kind, value, locate).map((diagnostic) => explain(kind, diagnostic));
+  const diagnostics = validate(kind, value, locate);
   const isNamed = name !== undefined && !diagnostics.some(({ path }) => path === 'metadata.name');
   const report: Report = (path, code, message, part = 'value') =>
     diagnostics.push({ at: locate(path, part), path: formatPath(path), severity: 'error', code, message });
@@ -190,19 +190,6 @@ function digestWritten({ spec }: Value): Context['written'] {
   if (!isMap(spec)) return { template: '', spec: '' };
   const template = digest(spec.template);
   return { template, spec: digest({ ...spec, template }) };
-}
-
-const OTHER_DRIVERS = ['kubernetes'];
-
-/** Fields that other versions know get a better sentence than "unknown". */
-function explain(kind: string, diagnostic: FileDiagnostic): FileDiagnostic {
-  const driver = kind === 'Target' && diagnostic.code === 'unknown-field' ? diagnostic.path.replace(/^spec\./, '') : '';
-  if (!OTHER_DRIVERS.includes(driver)) return diagnostic;
-  return {
-    ...diagnostic,
-    code: 'unsupported-driver',
-    message: `this version of Sluice carries out local, docker and ssh only, not ${driver}; declare one of them instead`,
-  };
 }
 
 function declareResource({ kind, name, value, written, locate }: Context): NonNullable<ResourceDocument['declares']> {
@@ -250,8 +237,9 @@ function declareTarget({ value }: Context): NonNullable<TargetDocument['declares
     const ssh = toSshTarget(value.spec as WrittenTarget);
     return { ssh, digest: digest({ ssh }) };
   }
-  const { local, docker, policy } = value.spec as Omit<Target, 'name'>;
-  const declared = { ...(local && { local }), ...(docker && { docker }), ...(policy && { policy }) };
+  const { local, docker, kubernetes, policy } = value.spec as Omit<Target, 'name'>;
+  const drivers = { ...(local && { local }), ...(docker && { docker }), ...(kubernetes && { kubernetes }) };
+  const declared = { ...drivers, ...(policy && { policy }) };
   return { ...declared, digest: digest(declared) };
 }
 

@@ -9,6 +9,7 @@ import type {
   DockerTarget,
   InstanceKind,
   InstanceSpec,
+  KubernetesTarget,
   LocalTarget,
   Oid,
   Operation,
@@ -19,7 +20,7 @@ import type {
 } from './resource.ts';
 
 /** Raise it with every change of what `parseFile` and `parseImage` make of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 5;
+export const PARSE_VERSION = 6;
 
 /** Line and column, 1-based. */
 export type Position = [line: number, column: number];
@@ -103,12 +104,13 @@ export interface InstanceDocument extends DocumentBase {
     hostAt: Position;
   };
 }
-/** Exactly one of `local`, `docker` and `ssh`. */
+/** Exactly one of `local`, `docker`, `kubernetes` and `ssh`. */
 export interface TargetDocument extends DocumentBase {
   kind: 'Target';
   declares?: {
     local?: LocalTarget;
     docker?: DockerTarget;
+    kubernetes?: KubernetesTarget;
     ssh?: SshTarget;
     policy?: { resources?: 'container-instance' };
     digest: string;

@@ -70,7 +70,7 @@ export function resolveInstances(
       entries.set(id, entry);
     }
   }
-  for (const { ids, ...shared } of sharedBy(resolved, surroundings.host))
+  for (const { ids, ...shared } of sharedBy({ ...resolved, targets: surroundings.targets }, surroundings.host))
     for (const id of ids) {
       diagnostics.push(sharedDiagnostic(id, shared, entries.get(id)));
       resolved.instances.delete(id);
@@ -117,6 +117,7 @@ class Maker {
     const target = this.#around.targets.get(spec.target);
     const hosts = this.#hostTargets.get(spec.target);
     if (target?.target.docker !== undefined) this.#refuseDocker(spec);
+    else if (target?.target.kubernetes !== undefined) this.#checkKubernetes(spec);
     else if (target !== undefined) this.#checkCreating(spec.target);
     else if (hosts !== undefined) this.#checkHosts(hosts);
     else this.#missingTarget();
@@ -150,6 +151,13 @@ class Maker {
       'unsupported-kind',
       `Target ${quote(target)} is a Docker engine, on which this version of Sluice runs no ${kind}; name one of local or of hosts`,
     );
+  }
+
+  /** Nodes are there already; what of a Cluster they cannot be given is told by the driver. */
+  #checkKubernetes({ kind, target }: FleetSpec | ClusterSpec): void {
+    if (kind === 'Cluster') return;
+    const message = `Target ${quote(target)} is a namespace of Kubernetes, in which no ${kind} runs; name one of local or of hosts`;
+    this.#fail(this.#declares.targetAt, 'spec.target', 'unsupported-kind', message);
   }
 
   /** On a target that creates instances and nodes. */

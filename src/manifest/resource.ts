@@ -253,11 +253,27 @@ export interface DockerTarget {
   registries: { registry: string; secret: string }[];
 }
 
-/** Exactly one of `local` and `docker`: a target that creates what runs on it. */
+/** A namespace of a cluster. */
+export interface KubernetesTarget {
+  /** Of a kubeconfig; absent: the credentials of the operator's pod. */
+  context?: string;
+  /** Absolute or below `~/`, on the operator's machine; absent: as kubectl finds it. */
+  kubeconfig?: string;
+  namespace: string;
+  gateway?: { name: string; namespace?: string; listener?: string };
+  drainSeconds: number;
+  /** What the Job that upgrades a node runs from; absent: `busybox:1.37`. */
+  upgradeImage?: string;
+  /** Absent: made of the repository's address. */
+  project?: string;
+}
+
+/** Exactly one of `local`, `docker` and `kubernetes`: a target that creates what runs on it. */
 export interface Target {
   name: string;
   local?: LocalTarget;
   docker?: DockerTarget;
+  kubernetes?: KubernetesTarget;
   policy?: { resources?: 'container-instance' };
 }
 

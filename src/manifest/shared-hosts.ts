@@ -4,8 +4,10 @@ import { type Entry, listOthers } from './documents.ts';
 import { membersOn } from './members.ts';
 import type { InstanceDocument } from './parsed.ts';
 import type { Diagnostic, HostTarget, InstanceResource, InstanceResourceId } from './resource.ts';
+import type { KnownTarget } from './targets.ts';
 
 interface Shared {
+  /** Empty: every node that the target has. */
   host: string;
   /** Of which it is a host; absent: a host name at the router. */
   target?: string;
@@ -18,7 +20,12 @@ export function sharedBy(
   {
     instances,
     hostTargets,
-  }: { instances: Map<InstanceResourceId, InstanceResource>; hostTargets: Map<string, HostTarget> },
+    targets,
+  }: {
+    instances: Map<InstanceResourceId, InstanceResource>;
+    hostTargets: Map<string, HostTarget>;
+    targets: ReadonlyMap<string, KnownTarget>;
+  },
   taken: (host: string) => string | undefined,
 ): (Shared & { ids: InstanceResourceId[] })[] {
   const found = new Map<string, Shared & { ids: InstanceResourceId[] }>();
@@ -27,6 +34,8 @@ export function sharedBy(
     if (target !== undefined)
       for (const { name } of membersOn(target.ssh, spec)) use(found, { host: name, target: target.name }, id);
     else if (spec.kind === 'Fleet') use(found, { host: spec.host }, id);
+    else if (targets.get(spec.target)?.target.kubernetes !== undefined)
+      use(found, { host: '', target: spec.target }, id);
   }
   for (const shared of found.values()) {
     const other = shared.target === undefined ? taken(shared.host) : undefined;
@@ -63,7 +72,8 @@ export function sharedDiagnostic(
   const isRouted = target === undefined;
   const isFleet = id.startsWith('Fleet/');
   const [line, column] = (isRouted ? declares?.hostAt : isFleet ? declares?.membersAt : declares?.targetAt) ?? at;
-  const what = isRouted ? `the host ${quote(host)}` : `host ${quote(host)} of Target ${quote(target)}`;
+  const named = host === '' ? 'every node' : `host ${quote(host)}`;
+  const what = isRouted ? `the host ${quote(host)}` : `${named} of Target ${quote(target)}`;
   return {
     place: { file: entry?.path ?? '', line, column },
     path: isRouted ? 'spec.host' : isFleet ? 'spec.selector' : 'spec.target',

@@ -114,6 +114,7 @@ export interface WrittenTarget {
     address?: string;
     registries?: List<{ registry?: string; secret?: string }>;
   };
+  kubernetes?: { kubeconfig?: string; context?: string };
   ssh?: {
     user?: string;
     port?: number;

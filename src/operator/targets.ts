@@ -1,10 +1,19 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
-import type { DockerTarget, HostTarget, LocalTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
+import type {
+  DockerTarget,
+  HostTarget,
+  KubernetesTarget,
+  LocalTarget,
+  Resource,
+  ResourceId,
+  Target,
+} from '../manifest/resource.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import type { RouterClient } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
 import { type ImageSource, type SecretSource, StaleEpoch, type UnitDriver } from '../target/ports.ts';
+import { withProject } from '../target/project.ts';
 import type { Log } from './options.ts';
 
 export interface TargetsOptions {
@@ -69,9 +78,25 @@ export function createTargets(options: TargetsOptions): Targets {
   async function openDocker(name: string, docker: DockerTarget): Promise<Drivers> {
     const { router, secrets, epoch } = options;
     // Loaded by those alone that have an engine, as below.
-    const { openDockerTarget, withProject } = await import('../target/docker/target.ts');
+    const { openDockerTarget } = await import('../target/docker/target.ts');
     const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
     return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
+  }
+
+  async function openKubernetes(name: string, kubernetes: KubernetesTarget): Promise<Drivers> {
+    const { secrets, epoch, dataDir } = options;
+    // Loaded by those alone that have a cluster.
+    const { openKubernetesTarget } = await import('../target/kubernetes/target.ts');
+    const log = logOf(name);
+    const { openKubernetesNodes } = await import('../target/kubernetes/nodes/target.ts');
+    const instances = await openKubernetesNodes({ name, kubernetes, epoch, dataDir: folderOf(name), log });
+    try {
+      const project = withProject(kubernetes, dataDir);
+      return { replicas: await openKubernetesTarget({ name, kubernetes: project, secrets, epoch, log }), instances };
+    } catch (error) {
+      await instances.close();
+      throw error;
+    }
   }
 
   async function openLocal(name: string, { images, dataDir }: LocalTarget): Promise<Drivers> {
@@ -158,8 +183,9 @@ export function createTargets(options: TargetsOptions): Targets {
   return {
     declare: (targets, hostTargets) =>
       inTurn(async () => {
-        for (const { name, local, docker } of targets.values()) {
+        for (const { name, local, docker, kubernetes } of targets.values()) {
           if (docker !== undefined) await open(name, () => openDocker(name, docker));
+          else if (kubernetes !== undefined) await open(name, () => openKubernetes(name, kubernetes));
           else if (local !== undefined) await open(name, () => openLocal(name, local));
         }
         for (const target of hostTargets.values()) await reopen(target);

@@ -25,7 +25,11 @@ export interface Assumed {
 export function assumeInstances(assumption: Assumption): Assumed {
   const { target, seen } = assumption;
   if (target !== undefined) return hosts(assumption, target);
-  return seen === undefined ? created(assumption) : { instances: seen };
+  if (seen !== undefined) return { instances: seen };
+  const { spec } = assumption;
+  if (spec.kind === 'Cluster' && spec.create === undefined)
+    return { instances: [], note: 'nothing was observed yet: which nodes there are, the cluster tells' };
+  return created(assumption);
 }
 
 /** Those that are declared, whatever was seen: a host that was taken out of the selection is not upgraded. */

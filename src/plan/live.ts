@@ -33,6 +33,8 @@ export interface LiveUnit {
   message?: string;
   /** `127.0.0.1:41233`, where it has one. */
   address?: string;
+  /** Waiting will not make it ready, by what its target says, which is its message: since when. */
+  stuckSince?: Instant;
 }
 
 /** The last thing that was run on an instance, by the marker beside it. `unknown`: it was begun, its process is gone, no outcome was left. */
@@ -85,6 +87,10 @@ export interface Live {
   units: LiveUnit[];
   /** What the proxy really does now; absent: it routes nothing for this resource, or could not be asked (`complete: false`). */
   traffic?: TrafficPolicy;
+  /** What the proxy was told and does not do yet, where that takes its time: it is not told again. */
+  routing?: TrafficPolicy;
+  /** Why the proxy will not do what it was told, in its own words: since when. */
+  refused?: { message: string; since: Instant };
   /** Of a fleet or a cluster, in the order in which they are upgraded. */
   instances?: LiveInstance[];
   /** Of a fleet: what is held from going on by itself. */

@@ -39,7 +39,8 @@ export function closeGap(goals: Goal[], live: Live, options: GapOptions): Gap {
   const wanted = goals.find((goal) => goal.kind === 'traffic')?.policy;
   const gap: Gap = { actions: [] };
   if (options.unroute ? live.traffic !== undefined : routable(wanted, live, goals, options.now)) {
-    if (options.unroute || !samePolicy(wanted, live.traffic)) gap.actions.push({ kind: 'route', policy: wanted });
+    const told = [live.traffic, live.routing].some((policy) => samePolicy(wanted, policy));
+    if (options.unroute || !told) gap.actions.push({ kind: 'route', policy: wanted });
   }
   const goalOf = new Map(goals.flatMap((goal) => (goal.kind === 'replicas' ? [[goal.version, goal] as const] : [])));
   const versions = new Set([...goalOf.keys(), ...live.units.map((unit) => unit.version)]);

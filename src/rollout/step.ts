@@ -84,8 +84,10 @@ export function stageReached({ resource, live, now }: Context, state: State, rol
 
 /** What is wrong with the units, in their own words. */
 export function trouble(live: Live): string {
+  if (live.refused !== undefined) return `; ${live.refused.message}`;
   const unit =
     live.units.find((candidate) => candidate.phase === 'dead' && candidate.message !== undefined) ??
+    live.units.find((candidate) => candidate.stuckSince !== undefined && candidate.message !== undefined) ??
     live.units.find((candidate) => !candidate.ready && candidate.message !== undefined);
   const instance = live.instances?.find((candidate) => !candidate.ready && candidate.message !== undefined);
   const unwell = unit ?? instance;

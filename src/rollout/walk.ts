@@ -162,13 +162,30 @@ function waitForGoal(context: Context, state: State, rollout: Rollout): Step {
   const mark = progressMark(waiting, live, now);
   const progress = mark === waiting.progress.mark ? waiting.progress : { mark, at: now };
   const deadline = progress.at + resource.spec.progressDeadlineSeconds * 1000;
+  const hopeless = hopelessAt(live, rollout, progress.at);
   const next: Rollout = { ...waiting, progress, message: `${mark}${trouble(live)}` };
   // Each unit has a deadline of its own, and a script a timeout.
   if (rollout.plan.stages[rollout.stage]?.goal.kind === 'units') return { state: { ...state, rollout: next } };
+  if (hopeless !== undefined && now >= hopeless)
+    return fail(context, state, next, `no progress, and none to come${trouble(live)}`);
   if (now >= deadline) {
     return fail(context, state, next, `no progress for ${resource.spec.progressDeadlineSeconds} s${trouble(live)}`);
   }
-  return { state: { ...state, rollout: next }, wakeAt: deadline };
+  return { state: { ...state, rollout: next }, wakeAt: Math.min(deadline, hopeless ?? deadline) };
+}
+
+/** A moment in which it may yet turn out otherwise: a registry answers again, a quota is raised. */
+const HOPE = 10_000;
+
+/** When a rollout that makes no progress has failed before its deadline, since the target says that waiting will not help. */
+function hopelessAt(live: Live, { plan, stage }: Rollout, since: Instant): Instant | undefined {
+  const isTraffic = plan.stages[stage]?.goal.kind === 'traffic';
+  const refused = isTraffic && live.refused !== undefined ? [live.refused.since] : [];
+  const units = live.units.flatMap(({ revision, stuckSince }) =>
+    revision === plan.to && stuckSince !== undefined ? [stuckSince] : [],
+  );
+  const stuck = [...refused, ...units];
+  return stuck.length === 0 ? undefined : Math.max(since, Math.min(...stuck)) + HOPE;
 }
 
 function progressMark(rollout: Rollout, live: Live, now: Instant): string {

@@ -14,6 +14,10 @@ export interface Harness {
   kill(at: Place, resource: string, attempt: string): Promise<void>;
   /** The driver has a way to divide traffic. */
   hasTraffic: boolean;
+  /** What dies is put back by the target itself: then it is no repair. */
+  heals?: true;
+  /** What it says of a unit that does not get ready. */
+  neverReady?: RegExp;
 }
 
 /** The images that the suite names, and the programs in them: `hello:7` and `hello:8` answer with their tag at once. */

@@ -2,11 +2,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Container, PodTemplate, Volume } from '../../src/manifest/resource.ts';
 import { notHonouredByDocker } from '../../src/target/docker/honour.ts';
+import { notHonouredByKubernetes } from '../../src/target/kubernetes/honour.ts';
 import { type NotHonoured, notHonoured } from '../../src/target/local/honour.ts';
 import { BEHAVIOURS } from './behaviours.ts';
 
 /** The drivers that the suite runs on. */
-const CONFORMING = { local: { hasTraffic: true }, docker: { hasTraffic: true } };
+const CONFORMING = { local: { hasTraffic: true }, docker: { hasTraffic: true }, kubernetes: { hasTraffic: false } };
 
 const HERE = { host: 'unix:///var/run/docker.sock', network: 'bridge', registries: [] };
 const THERE = { ...HERE, host: 'ssh://deploy@10.0.0.5', address: '10.0.0.5' };
@@ -15,6 +16,8 @@ const HONOURING: Record<string, (template: PodTemplate) => NotHonoured[]> = {
   local: notHonoured,
   docker: (template) => notHonouredByDocker(template, HERE),
   'docker on another machine': (template) => notHonouredByDocker(template, THERE),
+  // Of a tag it says the same whatever the field.
+  kubernetes: (template) => notHonouredByKubernetes(template).filter(({ path }) => path.at(-1) !== 'image'),
 };
 
 const PLAIN: Container = {
@@ -73,7 +76,8 @@ const head = (...cells: string[]) => [row(...cells), row(...cells.map(() => '---
 
 export function tables(): string {
   const behaviours = BEHAVIOURS.map(({ name, about, needsTraffic = false }) => {
-    const does = ({ hasTraffic }: { hasTraffic: boolean }) => (needsTraffic && !hasTraffic ? 'no traffic' : 'yes');
+    const does = ({ hasTraffic }: { hasTraffic: boolean }) =>
+      needsTraffic && !hasTraffic ? 'not by the suite' : 'yes';
     return row(name, about, ...Object.values(CONFORMING).map(does));
   });
   const fields = Object.entries(FIELDS).map(([name, each]) =>

@@ -500,11 +500,13 @@ const cases: Case[] = [
     ],
   },
   {
-    what: 'a target of another driver',
-    yaml: target('{kubernetes: {context: build}}'),
+    what: 'a cluster in a kubeconfig of which no context is named, and a namespace that cannot be',
+    yaml: target('{kubernetes: {kubeconfig: /etc/../kubeconfig, namespace: Shop, gateway: {}}}'),
     says: [
-      'a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found none [exactly-one]',
-      'a.yaml:4:8 spec.kubernetes: this version of Sluice carries out local, docker and ssh only, not kubernetes; declare one of them instead [unsupported-driver]',
+      'a.yaml:4:8 spec.kubernetes: context is missing; name the one of the kubeconfig that is meant [missing-field]',
+      'a.yaml:4:33 spec.kubernetes.kubeconfig: must not contain ".."; write the path without it [bad-path]',
+      'a.yaml:4:64 spec.kubernetes.namespace: expected a name: lower-case letters, digits and "-", found "Shop" [bad-value]',
+      'a.yaml:4:70 spec.kubernetes.gateway.name: missing; add "name": its name [missing-field]',
     ],
   },
   {
@@ -527,7 +529,7 @@ const cases: Case[] = [
     what: 'a target without a driver',
     yaml: target('{policy: {resources: container-instances}}'),
     says: [
-      'a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found none [exactly-one]',
+      'a.yaml:4:1 spec: expected exactly one of local, docker, kubernetes, ssh, found none [exactly-one]',
       'a.yaml:4:28 spec.policy.resources: expected container-instance, found "container-instances"; did you mean "container-instance"? [bad-value]',
     ],
   },

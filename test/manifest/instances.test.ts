@@ -340,16 +340,16 @@ const wrong: [what: string, yaml: string, says: string[]][] = [
   ],
   [
     'a target of a driver that is not there',
-    document('Target', 'kubernetes: {}'),
+    document('Target', 'nomad: {}'),
     [
-      'a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found none [exactly-one]',
-      'a.yaml:5:3 spec.kubernetes: this version of Sluice carries out local, docker and ssh only, not kubernetes; declare one of them instead [unsupported-driver]',
+      'a.yaml:4:1 spec: expected exactly one of local, docker, kubernetes, ssh, found none [exactly-one]',
+      'a.yaml:5:3 spec.nomad: unknown field "nomad"; known here: local, docker, kubernetes, ssh, policy [unknown-field]',
     ],
   ],
   [
     'a target of two drivers',
     document('Target', 'local: {}\nssh: {user: a, hosts: [{name: a, address: a}]}'),
-    ['a.yaml:4:1 spec: expected exactly one of local, docker, ssh, found local and ssh [exactly-one]'],
+    ['a.yaml:4:1 spec: expected exactly one of local, docker, kubernetes, ssh, found local and ssh [exactly-one]'],
   ],
 ];
 for (const [what, yaml, says] of wrong)
@@ -551,6 +551,27 @@ t.test('a selector that finds nothing yet is a warning', async (t) => {
   ]);
   t.strictSame([...resolved.resources.keys()], ['Fleet/web']);
 });
+
+t.test(
+  'a cluster on Kubernetes has every node of its target, which no other cluster shares; a fleet has none',
+  async (t) => {
+    const target = 'apiVersion: sluice/v1\nkind: Target\nmetadata: {name: prod}\nspec: {kubernetes: {context: prod}}\n';
+    const cluster = (name: string) =>
+      `apiVersion: sluice/v1\nkind: Cluster\nmetadata: {name: ${name}}\nspec: {target: prod, version: 1.36.3, upgrade: {script: {run: x}}}\n`;
+    const commit = repository();
+    const one = commit({ 'a.yaml': cluster('a'), 't.yaml': target });
+    t.strictSame([said(one.diagnostics), [...one.resources.keys()]], [[], ['Cluster/a']]);
+    const two = commit({ 'a.yaml': cluster('a'), 'b.yaml': cluster('b'), 't.yaml': target });
+    t.strictSame(said(two.diagnostics), [
+      'a.yaml:4:16 spec.target: every node of Target "prod" is also that of Cluster/b, which makes all of them invalid; give each its own [shared-host]',
+      'b.yaml:4:16 spec.target: every node of Target "prod" is also that of Cluster/a, which makes all of them invalid; give each its own [shared-host]',
+    ]);
+    const fleet = `apiVersion: sluice/v1\nkind: Fleet\nmetadata: {name: f}\nspec: {target: prod, size: 1, script: {run: x}}\n`;
+    t.strictSame(said(repository()({ 'a.yaml': fleet, 't.yaml': target }).diagnostics), [
+      'a.yaml:4:16 spec.target: Target "prod" is a namespace of Kubernetes, in which no Fleet runs; name one of local or of hosts [unsupported-kind]',
+    ]);
+  },
+);
 
 t.test('a host that two fleets select makes both invalid until one lets go', async (t) => {
   const commit = repository();

@@ -55,3 +55,10 @@ t.test('what a target creates: as seen, else as many as were declared', async (t
   });
   t.strictSame(told(nodes.instances), ['prod-cp-1 r1 control plane', 'prod-node-1 r1', 'prod-node-2 r1']);
 });
+
+t.test('nodes that no manifest names are not guessed', async (t) => {
+  const prod = { id: 'Cluster/prod' as const, spec: cluster('r2', '1.36.0').spec, applied: [] };
+  t.match(assumeInstances(prod), { instances: [], note: /which nodes there are, the cluster tells/ });
+  const seen = [machine('n-1')];
+  t.strictSame(assumeInstances({ ...prod, seen }), { instances: seen });
+});

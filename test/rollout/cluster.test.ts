@@ -1,4 +1,5 @@
 import t from 'tap';
+import { freshRecord } from '../../src/rollout/units.ts';
 import {
   cluster,
   commit,
@@ -215,4 +216,12 @@ t.test('what a killed operator had begun unrecorded is put back as it was when i
     w.machines.map(({ cordoned, service }) => [cordoned, service]),
     [false, false, false, true].map((cordoned) => [cordoned, 'in']),
   );
+});
+
+t.test('a node that an earlier rollout left out goes back as it was found, where that is remembered', async (t) => {
+  const { weight: _, ...node } = machine('n', { service: 'out', cordoned: true });
+  const before = (more: object) => freshRecord({ ...node, ...more }, 0).before.cordoned;
+  t.equal(before({}), false, 'it is Sluice that cordoned it');
+  t.equal(before({ cordonedBefore: true }), true);
+  t.equal(before({ service: 'in' }), true, 'cordoned by whoever did');
 });

@@ -96,6 +96,22 @@ t.test('without progress the rollout fails at its deadline', async (t) => {
     t.equal(w.units.filter((unit) => unit.revision === 'a' && unit.ready).length, 5);
     t.equal(w.units.length, 6);
   });
+  t.test('long before it, where the target says that waiting does not help', async (t) => {
+    const w = running({ startTime: { a: 1000 } });
+    commit(w, workload('b'));
+    run(w, (at) => at.units.some((unit) => unit.revision === 'b'));
+    const began = w.now;
+    const [fresh] = w.units.filter((unit) => unit.revision === 'b');
+    Object.assign(fresh as object, { stuckSince: w.now + 3000, message: 'ImagePullBackOff: no such image' });
+    run(w, phase('Paused'));
+    const message = /^no progress, and none to come; .*: ImagePullBackOff: no such image$/;
+    t.match(w.state?.rollout, { reason: 'Failure', message });
+    t.equal(w.now - began, 13_000, 'ten seconds after it was stuck');
+    operate(w, 'continue');
+    Object.assign(fresh as object, { stuckSince: undefined });
+    run(w, phase('Paused'));
+    t.match(w.state?.rollout?.message, /no progress for 600 s/, 'what is not stuck any more has its time');
+  });
   t.test('onFailure rollback: the same rollout turns, is not tagged and not tried again by itself', async (t) => {
     const w = running({ startTime: { a: 1000 } }, { onFailure: 'rollback' });
     commit(w, workload('b', { onFailure: 'rollback' }));

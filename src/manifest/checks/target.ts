@@ -3,8 +3,9 @@ import { badPath } from './paths.ts';
 import type { Report } from './report.ts';
 import { unique } from './unique.ts';
 
-export function checkTarget({ local, docker }: WrittenTarget, report: Report): void {
+export function checkTarget({ local, docker, kubernetes }: WrittenTarget, report: Report): void {
   if (docker !== undefined) checkDocker(docker, report);
+  if (kubernetes !== undefined) checkKubernetes(kubernetes, report);
   const { images, dataDir } = local ?? {};
   const wrong = images === undefined ? undefined : (badPath(images) ?? badFolder(images));
   if (wrong !== undefined) report(['spec', 'local', 'images'], 'bad-path', wrong);
@@ -19,6 +20,15 @@ const badFolder = (path: string) =>
   path.split('/').slice(1).includes('') || path.split('/').includes('.')
     ? 'must be a folder such as images, without "." and without "/" at the end'
     : undefined;
+
+function checkKubernetes({ kubeconfig, context }: NonNullable<WrittenTarget['kubernetes']>, report: Report): void {
+  if (kubeconfig === undefined) return;
+  const path = ['spec', 'kubernetes'];
+  const wrong = badPath(kubeconfig);
+  if (wrong !== undefined) report([...path, 'kubeconfig'], 'bad-path', wrong);
+  if (context === undefined)
+    report(path, 'missing-field', 'context is missing; name the one of the kubeconfig that is meant', 'key');
+}
 
 function checkDocker({ host = 'unix:', address, tls, ssh, registries }: Docker, report: Report): void {
   const path = ['spec', 'docker'];

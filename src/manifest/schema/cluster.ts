@@ -44,7 +44,7 @@ export const cluster = document(
           ),
           expireAfter: duration('A rollout that is paused for so long is closed.', { default: '15d' }),
           script: script(
-            'What upgrades one node to the version in `SLUICE_VERSION`. Needed on a target of hosts; where nodes are created, it runs once the new image is up.',
+            'What upgrades one node to the version in `SLUICE_VERSION`. Needed on a target of hosts or of Kubernetes; where nodes are created, it runs once the new image is up.',
           ),
           versionCommand: commandLine(
             'Run on the node: prints the version that the node runs. Needed on a target of hosts; where nodes are created, the default is the tag of the image that was started.',

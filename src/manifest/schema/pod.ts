@@ -195,7 +195,7 @@ const container = fields(
       { default: {} },
     ),
     securityContext: fields(
-      'Who it runs as and what it may do. On the target `docker` it has no capability that is not added here, and cannot gain any.',
+      'Who it runs as and what it may do. On the targets `docker` and `kubernetes` it has no capability that is not added here, and cannot gain any.',
       {
         runAsUser: whole("The number of the user. Default: the image's.", 0, 2 ** 31 - 1),
         runAsGroup: whole("The number of the group. Default: the image's.", 0, 2 ** 31 - 1),

@@ -1,6 +1,7 @@
 import { choice, fields, oneOfNames, text } from './build.ts';
 import { document } from './common.ts';
 import { docker } from './docker.ts';
+import { kubernetes } from './kubernetes.ts';
 import { ssh } from './ssh.ts';
 
 const local = fields('Processes on the machine of the operator.', {
@@ -43,6 +44,12 @@ const onDocker = {
     },
   },
 };
+const onKubernetes = {
+  apiVersion: 'sluice/v1',
+  kind: 'Target',
+  metadata: { name: 'prod' },
+  spec: { kubernetes: { context: 'prod', namespace: 'shop', gateway: { name: 'public', namespace: 'gateways' } } },
+};
 const onHosts = {
   apiVersion: 'sluice/v1',
   kind: 'Target',
@@ -63,9 +70,9 @@ export const target = document(
   'Target',
   'A place where resources run.',
   fields(
-    'Its driver, exactly one of `local`, `docker` and `ssh`, and what it admits.',
-    { local, docker, ssh, policy },
-    oneOfNames(['local', 'docker', 'ssh']),
+    'Its driver, exactly one of `local`, `docker`, `kubernetes` and `ssh`, and what it admits.',
+    { local, docker, kubernetes, ssh, policy },
+    oneOfNames(['local', 'docker', 'kubernetes', 'ssh']),
   ),
-  [onLocal, onDocker, onHosts],
+  [onLocal, onDocker, onKubernetes, onHosts],
 );

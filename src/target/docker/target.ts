@@ -27,16 +27,6 @@ export interface DockerTargetOptions
 
 const LIVED_MS = 1000;
 
-/** `dataDir`: of the repository, whose address is in its name. */
-export const withProject = (docker: DockerTarget, dataDir: string): DockerTarget & { project: string } => ({
-  ...docker,
-  project:
-    docker.project ??
-    basename(dataDir)
-      .toLowerCase()
-      .replace(/[^a-z0-9]+/g, '-'),
-});
-
 /** Finds again what runs there, takes the target over for `epoch`, and goes on with every stop that was begun. */
 export async function openDockerTarget({ log = () => {}, ...options }: DockerTargetOptions): Promise<UnitDriver> {
   const { name, docker: target, epoch, secrets } = options;

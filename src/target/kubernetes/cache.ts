@@ -15,7 +15,7 @@ export interface CacheOptions<T> {
   /** Of fields: only these, e.g. `spec.nodeName=node-1`. */
   fields?: string;
   /** What is kept of an object; the rest is dropped as soon as it is read. */
-  keep(object: KubeObject): T;
+  keep(object: KubeObject, before: T | undefined): T;
   changed(now: T | undefined, before: T | undefined): void;
   /** It is known again what is there; or not any more, and why. */
   turned(up: boolean, message: string): void;
@@ -62,7 +62,7 @@ export function openCache<T>(options: CacheOptions<T>): Cache<T> {
     const before = entries.get(key);
     const version = object.metadata.resourceVersion;
     if (before !== undefined && !isNewer(version, before.version)) return;
-    const value = keep(object);
+    const value = keep(object, before?.value);
     entries.set(key, { version, value });
     changed(value, before?.value);
   };

@@ -44,6 +44,8 @@ export interface FakeApi {
   answer(path: string, body: Json): void;
   /** Whoever asks whether it may do so is told no; it may do it all the same. */
   forbid(verb: string): void;
+  /** The next request that matches is carried out, and its answer lost. */
+  lose(method: string, path: RegExp): void;
   /** Ends all watches; `forget`: what was before cannot be asked for any more. */
   dropWatches(forget?: boolean): void;
   watches(): number;
@@ -58,6 +60,7 @@ export async function startApi(): Promise<FakeApi> {
   const refusals: { method: string; path: RegExp; status: number; message: string; times: number }[] = [];
   const answers = new Map<string, Json>();
   const forbidden = new Set<string>();
+  const losses: { method: string; path: RegExp }[] = [];
   let written: (path: string, object: Json) => void = () => {};
   let version = 1000;
   let oldest = 0;
@@ -122,7 +125,11 @@ export async function startApi(): Promise<FakeApi> {
       );
     const wrote = (status: number, at: string, object: Json) => {
       writes.push(`${method} ${path}`);
-      send(status, object);
+      const lost = losses.findIndex((each) => each.method === method && each.path.test(path));
+      if (lost >= 0) {
+        losses.splice(lost, 1);
+        request.socket.destroy();
+      } else send(status, object);
       if (object?.metadata !== undefined) written(at, object);
     };
     if (method === 'GET' && parameter('watch') === 'true') {
@@ -237,6 +244,7 @@ export async function startApi(): Promise<FakeApi> {
     recover: () => void refusals.splice(0),
     answer: (path, body) => void answers.set(path, body),
     refuse: (method, path, status, message, times = 1) => void refusals.push({ method, path, status, message, times }),
+    lose: (method, path) => void losses.push({ method, path }),
     dropWatches(forget = false) {
       if (forget) oldest = ++version;
       for (const { response } of watchers) response.destroy();
@@ -270,9 +278,10 @@ function hasFields(fields: string, object: Json): boolean {
 function merged(into: Json, from: Json): Json {
   if (typeof from !== 'object' || from === null || Array.isArray(from) || typeof into !== 'object') return from;
   const result = { ...into };
-  for (const [name, value] of Object.entries(from))
+  for (const [name, value] of Object.entries(from)) {
     if (value === null) delete result[name];
     else result[name] = merged(result[name], value);
+  }
   return result;
 }
 

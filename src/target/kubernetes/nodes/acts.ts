@@ -14,7 +14,7 @@ export interface Acting extends Nodes {
   resource: ResourceId;
   node: string;
   spec: ClusterSpec;
-  jobs: Cache<JobView>;
+  jobs: Pick<Cache<JobView>, 'get' | 'all' | 'put'>;
   /** Where its Jobs are. */
   namespace: string;
   /** What their pods run `nsenter` from. */
@@ -89,7 +89,7 @@ async function made({ kube, jobs, namespace, signal }: Acting, body: ReturnType<
   }
 }
 
-function noted(jobs: Cache<JobView>, object: KubeObject): JobView {
+function noted(jobs: Pick<Cache<JobView>, 'put'>, object: KubeObject): JobView {
   jobs.put(object);
   return viewJob(object as Job);
 }

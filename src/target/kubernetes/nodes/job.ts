@@ -20,6 +20,9 @@ export interface Upgrade {
 export const NODE_LABEL = 'sluice/upgrades-node';
 const ATTEMPT = 'sluice/attempt';
 
+/** With `nsenter` and `sh`. */
+export const UPGRADE_IMAGE = 'busybox:1.37';
+
 /** So much longer than its script a Job may take: its image is pulled, its pod is started. */
 const STARTING_SECONDS = 300;
 

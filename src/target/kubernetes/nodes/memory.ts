@@ -65,12 +65,15 @@ function parsed(text: string): NodeMemory | undefined {
   }
 }
 
+/** Whoever may change a node may write there what he likes, and the status repeats it. */
+const REVISION = /^[0-9a-f]{10}$/;
+
 function isMemory(read: unknown): read is NodeMemory {
   const { resource, applied, out, update } = (read ?? {}) as Partial<NodeMemory>;
   return (
     typeof resource === 'string' &&
     Array.isArray(applied) &&
-    applied.every((revision) => typeof revision === 'string') &&
+    applied.every((revision) => typeof revision === 'string' && REVISION.test(revision)) &&
     (out === undefined || (typeof out.attempt === 'string' && typeof out.since === 'number')) &&
     (update === undefined || [update.attempt, update.job, update.uid].every((text) => typeof text === 'string'))
   );
@@ -89,8 +92,9 @@ export const memoryPatch = (
 const REMEMBERED = 100;
 const LONGEST_MESSAGE = 500;
 
+/** What another resource did there is not this one's. */
 export const remembering = (memory: NodeMemory | undefined, resource: string): NodeMemory =>
-  memory ?? { resource, applied: [] };
+  memory?.resource === resource ? memory : { resource, applied: [] };
 
 /** Another attempt keeps how it was found at first. */
 export function takenOut(memory: NodeMemory, attempt: string, cordoned: boolean, now: Instant): NodeMemory {

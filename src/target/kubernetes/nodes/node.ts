@@ -3,7 +3,7 @@ import type { ResourceId } from '../../../manifest/resource.ts';
 import type { LiveAttempt, LiveInstance } from '../../../plan/live.ts';
 import type { KubeObject } from '../client.ts';
 import { type JobPodView, type JobView, outcomeOf } from './job.ts';
-import { type Remembered, readMemory } from './memory.ts';
+import { type NodeMemory, type Remembered, readMemory } from './memory.ts';
 
 export interface Node extends KubeObject {
   spec: { unschedulable?: boolean };
@@ -79,9 +79,9 @@ export interface Around {
 }
 
 export function liveNode(node: NodeView, around: Around): LiveInstance {
-  const { memory } = node;
-  const update = updateOf(node, around);
-  const drain = drainOf(node, around);
+  const memory = node.memory?.resource === around.resource ? node.memory : undefined;
+  const update = updateOf(memory, around);
+  const drain = drainOf(memory, around);
   const message = node.unready ?? node.unreadable ?? around.trouble ?? node.pressures[0];
   return {
     id: node.name,
@@ -89,7 +89,7 @@ export function liveNode(node: NodeView, around: Around): LiveInstance {
     controlPlane: node.controlPlane,
     applied: memory?.applied ?? [],
     ready: node.unready === undefined,
-    service: serviceOf(node, around),
+    service: serviceOf(memory, around),
     cordoned: node.unschedulable,
     ...(memory?.out && { cordonedBefore: memory.out.cordoned }),
     ...(update && { attempt: update }),
@@ -101,13 +101,13 @@ export function liveNode(node: NodeView, around: Around): LiveInstance {
   };
 }
 
-function serviceOf({ memory }: NodeView, { accepted }: Around): LiveInstance['service'] {
+function serviceOf(memory: NodeMemory | undefined, { accepted }: Around): LiveInstance['service'] {
   if (accepted?.takeOut !== undefined && accepted.takeOut !== memory?.out?.attempt) return 'leaving';
   if (memory?.out === undefined) return 'in';
   return memory.out.drained ? 'out' : 'leaving';
 }
 
-function drainOf({ memory }: NodeView, { trouble }: Around): LiveAttempt | undefined {
+function drainOf(memory: NodeMemory | undefined, { trouble }: Around): LiveAttempt | undefined {
   const out = memory?.out;
   if (out === undefined) return undefined;
   const { attempt: id, drained, failed } = out;
@@ -115,7 +115,7 @@ function drainOf({ memory }: NodeView, { trouble }: Around): LiveAttempt | undef
   return drained ? { id, state: 'succeeded', message: '' } : { id, state: 'running', message: trouble ?? '' };
 }
 
-function updateOf({ memory }: NodeView, { accepted, job, pod }: Around): LiveAttempt | undefined {
+function updateOf(memory: NodeMemory | undefined, { accepted, job, pod }: Around): LiveAttempt | undefined {
   const update = memory?.update;
   if (accepted?.update !== undefined && accepted.update !== update?.attempt)
     return { id: accepted.update, state: 'running', message: 'is being started' };

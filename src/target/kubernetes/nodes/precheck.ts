@@ -107,7 +107,7 @@ async function permissions({ kube, namespace, signal }: Asked): Promise<Precheck
   );
   const missing = answers.filter(({ allowed }) => !allowed).map(({ text }) => text);
   if (missing.length === 0) return [pass(name, 'the operator may do what an upgrade takes')];
-  return [fail(name, `the operator may not ${missing.join(', ')}`, 'give it a ClusterRole that allows them')];
+  return [fail(name, `the operator may not ${missing.join(', ')}`, 'give it what deploy/kubernetes/nodes.yaml has')];
 }
 
 function answering({ nodes }: Asked): PrecheckResult[] {

@@ -7,7 +7,7 @@ import { type Node, type NodeView, viewNode } from './node.ts';
 
 export interface Nodes {
   kube: Kube;
-  nodes: Cache<NodeView>;
+  nodes: Pick<Cache<NodeView>, 'put'>;
   epoch: number;
   /** As manifests name it. */
   target: string;

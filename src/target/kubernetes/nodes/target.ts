@@ -4,26 +4,28 @@
  */
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import type { AnyRunnable, ClusterRunnable, ClusterSpec, ResourceId } from '../../../manifest/resource.ts';
+import type {
+  AnyRunnable,
+  ClusterRunnable,
+  ClusterSpec,
+  KubernetesTarget,
+  ResourceId,
+} from '../../../manifest/resource.ts';
 import { type Live, nothingLive } from '../../../plan/live.ts';
 import type { Action } from '../../../rollout/decision.ts';
 import { readDeclared } from '../../hosts/declared.ts';
 import { StaleEpoch, type UnitDriver } from '../../ports.ts';
-import { openCache } from '../cache.ts';
-import type { Kube } from '../client.ts';
+import { openKube } from '../client.ts';
 import { type Acting, carryOut, goOn, type NodeAction } from './acts.ts';
-import { type Job, type JobPodView, type JobView, NODE_LABEL, viewJob, viewJobPod } from './job.ts';
-import { inOrder, liveNode, type Node, type NodeView, viewNode } from './node.ts';
+import { UPGRADE_IMAGE } from './job.ts';
+import { inOrder, liveNode, type NodeView } from './node.ts';
 import { precheckNodes } from './precheck.ts';
+import { watchNodes } from './watch.ts';
 
 export interface KubernetesNodesOptions {
   /** As manifests name it. */
   name: string;
-  kube: Kube;
-  /** Where the Jobs are. */
-  namespace: string;
-  /** What their pods run `nsenter` from. */
-  image: string;
+  kubernetes: KubernetesTarget;
   epoch: number;
   /** A folder of the operator's machine, for nothing but caches. */
   dataDir: string;
@@ -48,9 +50,11 @@ const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 15_000;
 
 export async function openKubernetesNodes(options: KubernetesNodesOptions): Promise<UnitDriver> {
-  const { name, kube, namespace, image, epoch, dataDir, log = () => {} } = options;
+  const { name, kubernetes, epoch, dataDir, log = () => {} } = options;
+  const { namespace, upgradeImage: image = UPGRADE_IMAGE } = kubernetes;
   await mkdir(dataDir, { recursive: true, mode: 0o755 });
   const declared = await readDeclared(dataDir);
+  const kube = await openKube(kubernetes);
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
   const subscribers = new Set<(resource: ResourceId) => void>();
@@ -64,39 +68,18 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
     for (const [id] of clusters())
       if (resource === undefined || id === resource) for (const changed of subscribers) changed(id);
   };
-  const turned = (what: string) => (up: boolean, message: string) => {
-    log(up ? `${what} are watched` : `${what} cannot be watched`, { message });
-    tell();
-  };
-  const nodes = openCache<NodeView>({
-    ...{ kube, path: '/api/v1/nodes', turned: turned('nodes') },
-    keep: (object) => viewNode(object as Node),
-    changed(now, before) {
+  const { nodes, jobs, pods, ...watch } = watchNodes(kube, namespace, {
+    node(now, before) {
       if (now === undefined) units.delete(before?.name ?? '');
-      if (now !== undefined && before !== undefined && sameBut(now, before)) return;
-      if (now !== undefined) follow(now);
+      else follow(now);
       tell();
     },
-  });
-  const jobs = openCache<JobView>({
-    ...{ kube, path: `/apis/batch/v1/namespaces/${namespace}/jobs`, selector: NODE_LABEL, turned: turned('jobs') },
-    keep: (object) => viewJob(object as Job),
-    changed: () => followAll(),
-  });
-  const pods = openCache<JobPodView>({
-    ...{ kube, path: `/api/v1/namespaces/${namespace}/pods`, selector: NODE_LABEL, turned: turned('pods of jobs') },
-    keep: (object) => viewJobPod(object as Parameters<typeof viewJobPod>[0]),
-    changed: () => followAll(),
-  });
-  const caches = [nodes, jobs, pods];
-  const close = () => {
-    subscribers.clear();
-    closing.abort(new Error('the target is closed'));
-    for (const cache of caches) cache.close();
-  };
-  await Promise.all(caches.map(({ ready }) => ready)).catch((error) => {
-    close();
-    throw error;
+    job: () => followAll(),
+    turned(what, up, message) {
+      if (!up) log(`${what} cannot be watched`, { message });
+      if (up) followAll();
+      else tell();
+    },
   });
 
   function unitOf(id: string): Unit {
@@ -135,7 +118,7 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
     const [resource, spec] = clusters().find(([id]) => id === node.memory?.resource) ?? [];
     if (update === undefined || update.state !== undefined || resource === undefined || spec === undefined) return;
     const unit = unitOf(node.name);
-    if (unit.following || stale !== undefined || node.epoch > epoch || !caches.every((cache) => cache.up())) return;
+    if (unit.following || stale !== undefined || node.epoch > epoch || !watch.up()) return;
     unit.following = true;
     unit.acting = unit.acting.then(async () => {
       const retry = await goOn(actingOn(resource, spec, unit), nodes.get(node.name) ?? node, podOf(node)).then(
@@ -211,7 +194,7 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
         ...(pod && { pod }),
       });
     });
-    return { ...nothingLive(Date.now()), complete: caches.every((cache) => cache.up()), instances };
+    return { ...nothingLive(Date.now()), complete: watch.up(), instances };
   }
 
   const specOf = (resource: ResourceId): ClusterSpec => {
@@ -219,6 +202,8 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
     if (spec?.kind !== 'Cluster') throw new Error(`target ${name} knows nothing of ${resource}`);
     return spec;
   };
+
+  if (clusters().length > 0) await watch.begin();
 
   return {
     async observe(resources) {
@@ -245,6 +230,8 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
     },
     async precheck(resource, spec, runnable, plan, signal) {
       if (spec.kind !== 'Cluster' || !('version' in runnable)) throw new Error(`${resource} has no nodes`);
+      await watch.begin();
+      if (!watch.up()) throw new Error(`the cluster cannot be watched: ${watch.trouble()}`);
       const seen = [...nodes.all()].sort(inOrder);
       return precheckNodes({ kube, resource, spec, runnable, plan, nodes: seen, namespace, image, signal });
     },
@@ -253,8 +240,9 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
     async declare(resource, spec) {
       if (spec.kind !== 'Cluster') throw new Error(`target ${name} has nodes only, and ${resource} is no Cluster`);
       declared.specs.set(resource, spec);
-      for (const node of nodes.all()) follow(node);
       await declared.save();
+      await watch.begin();
+      for (const node of nodes.all()) follow(node);
     },
     subscribe(changed) {
       subscribers.add(changed);
@@ -264,15 +252,14 @@ export async function openKubernetesNodes(options: KubernetesNodesOptions): Prom
       return clusters().map(([id]) => id);
     },
     async close() {
-      close();
+      subscribers.clear();
+      closing.abort(new Error('the target is closed'));
+      watch.close();
+      kube.close();
       await declared.save();
     },
   };
 }
-
-/** Heartbeats make another version of a node, of which nothing else here reads otherwise. */
-const sameBut = (now: NodeView, before: NodeView): boolean =>
-  JSON.stringify({ ...now, resourceVersion: '' }) === JSON.stringify({ ...before, resourceVersion: '' });
 
 const isNodeAction = (action: Action): action is NodeAction =>
   action.kind === 'takeOut' || action.kind === 'update' || action.kind === 'putBack';

@@ -73,12 +73,12 @@ t.test('a node is told in the words of the engine', (t) => {
         spec: { unschedulable: true },
         annotations: {
           [memory.EPOCH]: '3',
-          [memory.MEMORY]: JSON.stringify({ resource: 'Cluster/prod', applied: ['r1'], ...more }),
+          [memory.MEMORY]: JSON.stringify({ resource: 'Cluster/prod', applied: ['aaaaaaaaa1'], ...more }),
         },
       }),
     );
   t.match(liveNode(remembering({ out }), { ...around, trouble: 'waits for shop/web' }), {
-    ...{ service: 'leaving', cordoned: true, cordonedBefore: true, applied: ['r1'] },
+    ...{ service: 'leaving', cordoned: true, cordonedBefore: true, applied: ['aaaaaaaaa1'] },
     drain: { id: 'n-1.7.1', state: 'running', message: 'waits for shop/web' },
   });
   t.match(liveNode(remembering({ out: { ...out, drained: true } }), around), {
@@ -94,6 +94,11 @@ t.test('a node is told in the words of the engine', (t) => {
   t.match(liveNode(remembering({ update: { ...update, state: 'failed', message: 'exited with code 3' } }), around), {
     attempt: { state: 'failed', message: 'exited with code 3' },
   });
+  t.match(
+    liveNode(remembering({ out }), { resource: 'Cluster/renamed' }),
+    { applied: [], service: 'in', cordoned: true },
+    'what another resource did there is not its own',
+  );
   const accepted = { takeOut: 'n-1.8.1', update: 'n-1.8.1' };
   t.match(liveNode(remembering({}), { ...around, accepted }), {
     ...{ service: 'leaving', attempt: { id: 'n-1.8.1', state: 'running' } },
@@ -112,22 +117,34 @@ t.test('what a node remembers: read as it was written, and never guessed', (t) =
     'how it was found at first stays; its drain begins anew',
   );
   t.equal(memory.drained(taken, 'other'), taken);
-  const run = memory.begun(taken, { attempt: 'n.1.1', job: 'j', uid: 'u' }, 'r2');
-  t.strictSame(memory.begun(run, { attempt: 'n.1.2', job: 'j2', uid: 'u2' }, 'r2').applied, ['r2'], 'applied once');
+  const run = memory.begun(taken, { attempt: 'n.1.1', job: 'j', uid: 'u' }, 'aaaaaaaaa2');
+  t.strictSame(
+    memory.begun(run, { attempt: 'n.1.2', job: 'j2', uid: 'u2' }, 'aaaaaaaaa2').applied,
+    ['aaaaaaaaa2'],
+    'applied once',
+  );
   const failed = memory.ended(run, 'n.1.1', { state: 'failed', message: 'x'.repeat(900) });
   t.equal(failed.update?.message?.length, 500);
   t.equal(memory.ended(failed, 'n.1.1', { state: 'succeeded', message: '' }), failed, 'an outcome stays');
   t.strictSame(memory.putBack(failed).out, undefined);
   let many = fresh;
-  for (let n = 0; n < 130; n++) many = memory.begun(many, { attempt: `a${n}`, job: 'j', uid: 'u' }, `r${n}`);
+  for (let n = 0; n < 130; n++)
+    many = memory.begun(many, { attempt: `a${n}`, job: 'j', uid: 'u' }, `${1000000000 + n}`);
   t.equal(many.applied.length, 100);
-  t.equal(many.applied.at(-1), 'r129');
+  t.equal(many.applied.at(-1), '1000000129');
 
   const patch = memory.memoryPatch('77', { epoch: 4, memory: failed, unschedulable: false });
   t.match(patch, { metadata: { resourceVersion: '77' }, spec: { unschedulable: null } });
   t.strictSame(memory.readMemory(patch.metadata.annotations), { epoch: 4, memory: failed });
   t.strictSame(memory.readMemory({}), { epoch: 0 });
-  for (const text of ['{', '[]', '{"resource":1,"applied":[]}', '{"resource":"a","applied":[1]}', 'null'])
+  for (const text of [
+    '{',
+    '[]',
+    '{"resource":1,"applied":[]}',
+    '{"resource":"a","applied":[1]}',
+    '{"resource":"a","applied":["no revision"]}',
+    'null',
+  ])
     t.match(memory.readMemory({ [memory.MEMORY]: text }), { unreadable: /not as Sluice wrote it/ }, text);
   t.match(memory.readMemory({ [memory.EPOCH]: 'x' }), { epoch: 0, unreadable: /no number/ });
   t.end();

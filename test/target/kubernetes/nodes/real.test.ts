@@ -5,15 +5,16 @@ import type { ClusterRunnable, ClusterSpec } from '../../../../src/manifest/reso
 import type { LiveInstance } from '../../../../src/plan/live.ts';
 import type { Plan } from '../../../../src/plan/plan.ts';
 import { openKubernetesNodes } from '../../../../src/target/kubernetes/nodes/target.ts';
-import { until } from '../../../e2e/support.ts';
+import { clean, git, operator, place, sluice, status, until } from '../../../e2e/support.ts';
 import { clusterSpec } from '../../ssh/driver.ts';
 import type { Json } from '../api.ts';
 import { actAsKubelets, hollowCluster } from './hollow.ts';
 
-const { kube, skip } = await hollowCluster();
+const { kube, context, skip } = await hollowCluster();
 const real = { timeout: 300_000, ...(skip !== undefined && { skip }) };
 if (skip === undefined) t.teardown(() => kube.close());
 const { signal } = new AbortController();
+const more = { drainSeconds: 0, upgradeImage: 'busybox:1.37' };
 const VERSION = '1.36.9';
 
 const DEPLOYMENTS = '/apis/apps/v1/namespaces';
@@ -48,13 +49,13 @@ const script = { interpreter: 'sh' as const, run: 'upgrade', timeout: '10m' };
 const spec = (timeout: string): ClusterSpec =>
   clusterSpec({ drain: { timeout }, script: { ...script, run: { text: script.run } } }, { version: VERSION });
 const PROD = 'Cluster/hollow';
-const runnable: ClusterRunnable = { resource: PROD, revision: 'r2', version: VERSION, script };
+const runnable: ClusterRunnable = { resource: PROD, revision: 'aaaaaaaaa2', version: VERSION, script };
 
 async function driven(t: Test, namespace: string, timeout: string) {
   const { items } = await kube.ask<{ items: Json[] }>('GET', '/api/v1/nodes');
   const highest = Math.max(0, ...items.map(({ metadata }) => Number(metadata.annotations?.['sluice/epoch'] ?? 0)));
   const driver = await openKubernetesNodes({
-    ...{ name: 'hollow', kube, namespace, image: 'busybox:1.37', epoch: highest + 1 },
+    ...{ name: 'hollow', epoch: highest + 1, kubernetes: { context, namespace, ...more } },
     dataDir: join(t.testdir(), 'cache'),
   });
   t.teardown(() => driver.close());
@@ -90,11 +91,11 @@ t.test(
     const it = await driven(t, namespace, '2m');
     const node = await busiest(namespace);
     const plan: Plan = {
-      ...{ generation: 1, to: 'r2', version: '' },
+      ...{ generation: 1, to: 'aaaaaaaaa2', version: '' },
       stages: [
         {
           name: 'batch 1',
-          goal: { kind: 'units', want: { [node]: { to: 'r2', undo: [] } }, maxInFlight: 1 },
+          goal: { kind: 'units', want: { [node]: { to: 'aaaaaaaaa2', undo: [] } }, maxInFlight: 1 },
           gates: [],
         },
       ],
@@ -138,7 +139,7 @@ t.test(
     const kubelets = actAsKubelets(kube, namespace, VERSION);
     t.teardown(kubelets.stop);
     kubelets.exits.set(node, { code: 3, said: 'one\ndisk full\n' });
-    await start({ kind: 'update', unit: node, attempt, change: { to: 'r2', undo: [] } });
+    await start({ kind: 'update', unit: node, attempt, change: { to: 'aaaaaaaaa2', undo: [] } });
     const failed = await it.seen('it failed', node, ({ attempt }) => attempt?.state === 'failed');
     t.equal(failed.attempt?.message, 'exited with code 3: disk full');
 
@@ -146,13 +147,13 @@ t.test(
     const second = `${node}.${process.pid}.2`;
     await start({ kind: 'takeOut', unit: node, attempt: second, cordon: true });
     await it.seen('it is empty', node, ({ drain, service }) => drain?.id === second && service === 'out');
-    await start({ kind: 'update', unit: node, attempt: second, change: { to: 'r2', undo: [] } });
+    await start({ kind: 'update', unit: node, attempt: second, change: { to: 'aaaaaaaaa2', undo: [] } });
     const done = await it.seen(
       'it has the version',
       node,
       ({ attempt, version }) => attempt?.state === 'succeeded' && version === VERSION,
     );
-    t.strictSame(done.applied.slice(-1), ['r2']);
+    t.strictSame(done.applied.slice(-1), ['aaaaaaaaa2']);
     await start({ kind: 'putBack', unit: node, cordoned: false });
     await it.seen('it is back', node, ({ service, cordoned }) => service === 'in' && !cordoned);
   },
@@ -163,9 +164,13 @@ t.test('a budget that lets no pod go is told before, and named when it held back
   const it = await driven(t, namespace, '3s');
   const node = await busiest(namespace);
   const plan: Plan = {
-    ...{ generation: 1, to: 'r2', version: '' },
+    ...{ generation: 1, to: 'aaaaaaaaa2', version: '' },
     stages: [
-      { name: 'batch 1', goal: { kind: 'units', want: { [node]: { to: 'r2', undo: [] } }, maxInFlight: 1 }, gates: [] },
+      {
+        name: 'batch 1',
+        goal: { kind: 'units', want: { [node]: { to: 'aaaaaaaaa2', undo: [] } }, maxInFlight: 1 },
+        gates: [],
+      },
     ],
   };
   const results = await it.driver.precheck(PROD, spec('3s'), runnable, plan, signal);
@@ -186,3 +191,69 @@ t.test('a budget that lets no pod go is told before, and named when it held back
   await it.driver.start(PROD, { kind: 'putBack', unit: node, cordoned: false }, runnable, signal);
   await it.seen('it is back', node, ({ service, cordoned }) => service === 'in' && !cordoned);
 });
+
+const WALK = '1.36.5';
+
+t.test(
+  'a commit upgrades a cluster, through a crash of the operator, a drain held back, and a script that fails',
+  real,
+  async (t) => {
+    const namespace = await space(t, 6, 5);
+    const { items } = await kube.ask<{ items: Json[] }>('GET', '/api/v1/nodes');
+    const names = items.map(({ metadata }) => metadata.name);
+    const masters = names.filter((name) => name.startsWith('cp-'));
+    const manifest = (version: string) => `apiVersion: sluice/v1
+kind: Target
+metadata: {name: hollow}
+spec: {kubernetes: {context: ${context}, namespace: ${namespace}}}
+---
+apiVersion: sluice/v1
+kind: Cluster
+metadata: {name: prod}
+spec:
+  target: hollow
+  version: ${version}
+  upgrade: {maxBatchPercent: 50, drain: {timeout: 2m}, script: {run: "upgrade to $SLUICE_VERSION"}}
+`;
+    const at = await place({ 'prod.yaml': manifest(WALK) });
+    t.teardown(() => clean(at));
+    const checked = await sluice(at, 'check', 'Cluster/prod');
+    t.match(checked.output, /nodes\s+\d+ ready/);
+    const highest = Math.max(0, ...items.map(({ metadata }) => Number(metadata.annotations?.['sluice/epoch'] ?? 0)));
+    const kubelets = actAsKubelets(kube, namespace, WALK);
+    t.teardown(kubelets.stop);
+    const unlucky = names.filter((name) => !masters.includes(name)).at(-1) ?? '';
+    kubelets.exits.set(unlucky, { code: 9, said: 'no space' });
+    const cordoned = names.filter((name) => !masters.includes(name))[0] ?? '';
+    const type = 'application/merge-patch+json';
+    await kube.ask('PATCH', `/api/v1/nodes/${cordoned}`, { body: { spec: { unschedulable: true } }, type });
+    t.teardown(() => kube.ask('PATCH', `/api/v1/nodes/${cordoned}`, { body: { spec: { unschedulable: null } }, type }));
+
+    const first = operator(at, '--epoch', String(highest + 1));
+    await until('the first worker is upgraded', () => kubelets.upgraded.length > masters.length, 120);
+    t.strictSame(kubelets.upgraded.slice(0, masters.length).sort(), masters.sort(), 'the control plane first');
+    first.process.kill('SIGKILL');
+    await first.exit;
+    const next = operator(at);
+    t.teardown(() => next.process.kill('SIGKILL'));
+    await until('it pauses', () => status(at, 'Cluster/prod')?.health === 'Paused', 120).catch((error) => {
+      throw new Error(`${error.message}\n${JSON.stringify(status(at, 'Cluster/prod'))}\n${next.output().slice(-2000)}`);
+    });
+    t.match(status(at, 'Cluster/prod').message, new RegExp(`${unlucky}: exited with code 9: no space`));
+    kubelets.exits.delete(unlucky);
+    t.equal((await sluice(at, 'retry', 'Cluster/prod', unlucky)).code, 0);
+    await until('it is done', () => status(at, 'Cluster/prod')?.health === 'Healthy', 120).catch((error) => {
+      throw new Error(`${error.message}\n${JSON.stringify(status(at, 'Cluster/prod'))}\n${next.output().slice(-2000)}`);
+    });
+    const after = (await kube.ask<{ items: Json[] }>('GET', '/api/v1/nodes')).items;
+    t.strictSame(
+      after.filter(({ spec }) => spec.unschedulable).map(({ metadata }) => metadata.name),
+      [cordoned],
+      'only what was cordoned before is',
+    );
+    t.strictSame([...kubelets.upgraded].sort(), [...names].sort(), 'each of them once');
+    t.match(git(at.repo, 'tag', '-l'), /sluice\/cluster\/prod\/1/);
+    next.process.kill('SIGTERM');
+    await next.exit;
+  },
+);

@@ -4,7 +4,6 @@ import type { ClusterRunnable, ClusterSpec } from '../../../../src/manifest/reso
 import type { LiveInstance } from '../../../../src/plan/live.ts';
 import type { Plan } from '../../../../src/plan/plan.ts';
 import type { Action } from '../../../../src/rollout/decision.ts';
-import { openKube } from '../../../../src/target/kubernetes/client.ts';
 import { jobName } from '../../../../src/target/kubernetes/nodes/job.ts';
 import { EPOCH, MEMORY, type NodeMemory } from '../../../../src/target/kubernetes/nodes/memory.ts';
 import { openKubernetesNodes } from '../../../../src/target/kubernetes/nodes/target.ts';
@@ -18,12 +17,13 @@ const PODS = '/api/v1/namespaces/shop/pods';
 const JOBS = '/apis/batch/v1/namespaces/sluice/jobs';
 const BUDGETS = '/apis/policy/v1/namespaces/shop/poddisruptionbudgets';
 const { signal } = new AbortController();
+const more = { drainSeconds: 0, upgradeImage: 'busybox:1.37' };
 const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane';
 
 const spec = (over: Partial<ClusterSpec> = {}, timeout = '1m'): ClusterSpec =>
   clusterSpec({ drain: { timeout } }, over);
 const runnable: ClusterRunnable = {
-  ...{ resource: PROD, revision: 'r2', version: '1.36.3' },
+  ...{ resource: PROD, revision: 'aaaaaaaaa2', version: '1.36.3' },
   script: { interpreter: 'sh', run: 'upgrade', timeout: '10m' },
 };
 
@@ -51,17 +51,14 @@ const addPod = (api: FakeApi, name: string, node: string, kind: string | undefin
     pod.status = { phase: 'Running' };
   });
 
-async function driven(t: Test, api: FakeApi, over: { spec?: ClusterSpec; epoch?: number } = {}) {
-  const folder = t.testdir();
-  const kube = await openKube({ context: 'test', kubeconfig: api.kubeconfig(folder) });
+async function driven(t: Test, api: FakeApi, over: { spec?: ClusterSpec; epoch?: number; folder?: string } = {}) {
+  const folder = over.folder ?? t.testdir();
+  const kubernetes = { context: 'test', kubeconfig: api.kubeconfig(folder), namespace: 'sluice', ...more };
   const driver = await openKubernetesNodes({
-    ...{ name: 'prod-nodes', kube, namespace: 'sluice', image: 'busybox:1.37', epoch: over.epoch ?? 3 },
+    ...{ name: 'prod-nodes', kubernetes, epoch: over.epoch ?? 3 },
     dataDir: join(folder, 'cache'),
   });
-  const close = async () => {
-    await driver.close();
-    kube.close();
-  };
+  const close = () => driver.close();
   t.teardown(close);
   await driver.declare(PROD, over.spec ?? spec());
   const live = async () => (await driver.observe([PROD], signal)).get(PROD);
@@ -73,11 +70,11 @@ async function driven(t: Test, api: FakeApi, over: { spec?: ClusterSpec; epoch?:
   const start = (action: Action) => driver.start(PROD, action, runnable, signal);
   const takeOut = (unit: string, attempt: string) => start({ kind: 'takeOut', unit, attempt, cordon: true });
   const update = (unit: string, attempt: string) =>
-    start({ kind: 'update', unit, attempt, change: { to: 'r2', undo: [] } });
+    start({ kind: 'update', unit, attempt, change: { to: 'aaaaaaaaa2', undo: [] } });
   const putBack = (unit: string, cordoned = false) => start({ kind: 'putBack', unit, cordoned });
   const seen = (what: string, name: string, holds: (unit: LiveInstance) => boolean) =>
     until(what, async () => holds(await unit(name)));
-  return { driver, close, live, unit, takeOut, update, putBack, seen };
+  return { folder, driver, close, live, unit, takeOut, update, putBack, seen };
 }
 
 const memoryOf = (api: FakeApi, name: string): NodeMemory =>
@@ -134,7 +131,7 @@ t.test('a node is cordoned, emptied, upgraded by one Job, and put back', async (
     [`POST ${JOBS}`, `PATCH ${NODES}/n-1`, `PATCH ${path}`],
     'the node knew of it before it ran',
   );
-  t.match(memoryOf(api, 'n-1'), { applied: ['r2'], update: { uid: theJob(api, 'n-1.1.1').metadata.uid } });
+  t.match(memoryOf(api, 'n-1'), { applied: ['aaaaaaaaa2'], update: { uid: theJob(api, 'n-1.1.1').metadata.uid } });
   t.match((await it.unit('n-1')).attempt, { id: 'n-1.1.1', state: 'running' });
   endJob(api, 'n-1.1.1', 'Complete');
   await it.seen('it is upgraded', 'n-1', ({ attempt }) => attempt?.state === 'succeeded');
@@ -221,7 +218,7 @@ t.test('an operator that dies leaves a node from which the next goes on, and no 
   api.recover();
   api.writes.length = 0;
 
-  const next = await driven(t, api, { epoch: 4 });
+  const next = await driven(t, api, { epoch: 4, folder: first.folder });
   t.equal((await next.unit('n-1')).attempt, undefined, 'nothing was begun there');
   t.equal(theJob(api, 'n-1.1.1').spec.suspend, true);
   await next.seen('what was remembered runs', 'n-2', () => theJob(api, 'n-2.1.1').spec.suspend === false);
@@ -287,9 +284,13 @@ t.test('prechecks say what is wrong, and what to do; and change nothing', async 
   api.put('/api/v1/namespaces/sluice', () => {});
   const it = await driven(t, api);
   const plan: Plan = {
-    ...{ generation: 1, to: 'r2', version: '' },
+    ...{ generation: 1, to: 'aaaaaaaaa2', version: '' },
     stages: [
-      { name: 'batch 1', goal: { kind: 'units', want: { 'n-1': { to: 'r2', undo: [] } }, maxInFlight: 1 }, gates: [] },
+      {
+        name: 'batch 1',
+        goal: { kind: 'units', want: { 'n-1': { to: 'aaaaaaaaa2', undo: [] } }, maxInFlight: 1 },
+        gates: [],
+      },
     ],
   };
   const ask = async (over: Partial<ClusterSpec> = {}) => it.driver.precheck(PROD, spec(over), runnable, plan, signal);
