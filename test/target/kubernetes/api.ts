@@ -145,6 +145,11 @@ export async function startApi(): Promise<FakeApi> {
       if (objects.has(at)) return fail(409, `${object.metadata.name} already exists`, 'AlreadyExists');
       return wrote(201, at, store(at, object, 'client'));
     }
+    if (method === 'GET' && path.endsWith('/log')) {
+      response.writeHead(200, { 'content-type': 'text/plain' });
+      response.end(`${parameter('container')} of ${path.split('/').at(-2)} wrote this\n`);
+      return;
+    }
     const before = objects.get(path);
     if (method === 'PATCH' && request.headers['content-type'] === 'application/apply-patch+yaml')
       return wrote(
