@@ -91,7 +91,7 @@ async function declaredNow(options: LogsOptions): Promise<Declared> {
   return withCommits(repository.folder, options.path, (commits) => commits.load(commit));
 }
 
-/** What containers wrote that are there now, where the resource is on an engine. */
+/** What containers wrote that are there now, where the resource is on an engine or in a cluster. */
 async function fromContainers(
   { resources, targets }: Declared,
   options: LogsOptions,
@@ -99,9 +99,14 @@ async function fromContainers(
   unit: string | undefined,
 ): Promise<UnitLog[]> {
   const name = resources.get(resource)?.spec.target ?? '';
-  const docker = targets.get(name)?.docker;
-  if (docker === undefined) return [];
+  const { docker, kubernetes } = targets.get(name) ?? {};
+  if (docker === undefined && kubernetes === undefined) return [];
   const { data } = repositoryFolders((await openRepository(options)).key, options);
+  if (kubernetes !== undefined) {
+    const { readPodLogs } = await import('../target/kubernetes/logs.ts');
+    return readPodLogs(name, withProject(kubernetes, data), resource, unit);
+  }
+  if (docker === undefined) return [];
   return readTargetLogs(name, withProject(docker, data), resource, unit);
 }
 

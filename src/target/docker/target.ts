@@ -1,5 +1,4 @@
 /** The driver of a Docker Engine: replicas as containers that outlive the operator. */
-import { basename } from 'node:path';
 import { isReplicasSpec } from '../../manifest/kinds.ts';
 import type { DockerTarget, ResourceId } from '../../manifest/resource.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';

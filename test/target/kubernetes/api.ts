@@ -172,6 +172,11 @@ export async function startApi(): Promise<FakeApi> {
       remove(collectionOf(path));
       return wrote(201, path, JSON.parse(text));
     }
+    if (method === 'GET' && path.endsWith('/log')) {
+      response.writeHead(200, { 'content-type': 'text/plain' });
+      response.end(`${parameter('container')} of ${path.split('/').at(-2)} wrote this\n`);
+      return;
+    }
     const before = objects.get(path);
     if (method === 'PATCH' && request.headers['content-type'] === 'application/apply-patch+yaml')
       return wrote(

@@ -14,6 +14,7 @@ import { type Cluster, runControllers } from './controllers.ts';
 export interface KubernetesPlace {
   api: FakeApi;
   cluster: ReturnType<typeof runControllers>;
+  kubeconfig: string;
   secrets: Record<string, Record<string, Buffer>>;
   logged: string[];
   /** What the controller could not do. */
@@ -36,7 +37,7 @@ export async function kubernetesPlace(
   const drivers: UnitDriver[] = [];
   let last = 0;
   const here: KubernetesPlace = {
-    ...{ api, cluster, secrets: {}, logged: [], failed: [] },
+    ...{ api, cluster, kubeconfig, secrets: {}, logged: [], failed: [] },
     async open(epoch = ++last) {
       const driver = await openKubernetesTarget({
         name: 'prod',

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { toJsonText } from '../../../src/manifest/json-text.ts';
 import type { ReplicasResource, Runnable, WorkloadSpec } from '../../../src/manifest/resource.ts';
+import { readPodLogs } from '../../../src/target/kubernetes/logs.ts';
 import { until } from '../../e2e/support.ts';
 import { workload } from '../../support/resources.ts';
 import { container } from '../local/fixtures.ts';
@@ -53,6 +54,12 @@ t.test('a revision is a ReplicaSet, and the rollout moves their replicas within 
   await it.settled(1);
   t.strictSame(replicas(here), { 'tomcat-aaaaaaaaaa': 5 });
   t.match(here.api.find(`${at('services')}/tomcat`)?.spec, { ports: [{ port: 8080 }] });
+
+  const project = { context: 'test', kubeconfig: here.kubeconfig, namespace: 'shop', drainSeconds: 0, project: 'test' };
+  const [first] = here.api.list(at('pods')).map(({ metadata }) => metadata.name);
+  t.equal((await readPodLogs('prod', project, TOMCAT, undefined)).length, 5);
+  const one = { unit: first, container: 'main', source: 'stdout', text: `main of ${first} wrote this\n` };
+  t.strictSame(await readPodLogs('prod', project, TOMCAT, first), [one]);
 
   const ready = fewest(t, here);
   it.commit(tomcat('bbbbbbbbbb'));
