@@ -24,10 +24,9 @@ function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHon
     return below(['spec'], notHonouredByInstances(resource, { hosts: hostTargets.has(target), policy }));
   }
   const docker = targets.get(target)?.docker;
-  return below(
-    ['spec', 'template'],
-    docker === undefined ? notHonoured(resource.spec.template) : notHonouredByDocker(resource.spec.template, docker),
-  );
+  return docker === undefined
+    ? below(['spec', 'template'], notHonoured(resource.spec.template))
+    : below(['spec'], notHonouredByDocker(resource.spec, docker));
 }
 
 const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>

@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import type { DockerTarget, HostTarget, LocalTarget, Resource, ResourceId, Target } from '../manifest/resource.ts';
 import { openDockerTarget, withProject } from '../target/docker/target.ts';
+import { haproxyAddress, openHaproxyRouter } from '../target/haproxy/router/client.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
-import type { RouterClient } from '../target/local/router/client.ts';
+import { type RouterClient, stopRouter } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
 import { type ImageSource, type SecretSource, StaleEpoch, type UnitDriver } from '../target/ports.ts';
 import type { Log } from './options.ts';
@@ -65,9 +66,22 @@ export function createTargets(options: TargetsOptions): Targets {
     options.log('warn', message, { target: name, ...details });
 
   async function openDocker(name: string, docker: DockerTarget): Promise<Drivers> {
-    const { router, secrets, epoch } = options;
-    const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
-    return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
+    const { secrets, epoch } = options;
+    const dataDir = folderOf(name);
+    const listen = haproxyAddress(docker);
+    if (listen === undefined) await stopRouter(dataDir);
+    const router = listen === undefined ? options.router : await openHaproxyRouter({ dataDir, listen, epoch });
+    const letGo = async () => (listen === undefined ? undefined : router.close());
+    const common = { name, dataDir, router, secrets, epoch, log: logOf(name) };
+    try {
+      const replicas = await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) });
+      // What the target was served by before it had a router of its own.
+      if (listen !== undefined) for (const id of await replicas.resources()) await options.router.set(id, undefined);
+      return { replicas: closingAlso(replicas, letGo) };
+    } catch (error) {
+      await letGo();
+      throw error;
+    }
   }
 
   async function openLocal(name: string, { images, dataDir }: LocalTarget): Promise<Drivers> {
@@ -177,5 +191,13 @@ export function createTargets(options: TargetsOptions): Targets {
     },
   };
 }
+
+const closingAlso = (driver: UnitDriver, letGo: () => Promise<void>): UnitDriver => ({
+  ...driver,
+  async close() {
+    await driver.close();
+    await letGo();
+  },
+});
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -20,9 +20,13 @@ const badFolder = (path: string) =>
     ? 'must be a folder such as images, without "." and without "/" at the end'
     : undefined;
 
-function checkDocker({ host = 'unix:', address, tls, ssh, registries }: Docker, report: Report): void {
+function checkDocker({ host = 'unix:', address, tls, ssh, registries, router, listen }: Docker, report: Report): void {
   const path = ['spec', 'docker'];
   unique(registries ?? [], 'registry', [...path, 'registries'], report);
+  if (listen !== undefined && router !== 'haproxy')
+    report([...path, 'listen'], 'bad-value', 'listen goes with `router: haproxy`; add that, or remove listen', 'key');
+  if (Number(listen?.slice(listen.lastIndexOf(':') + 1)) > 65_535)
+    report([...path, 'listen'], 'bad-value', 'a port is a number from 1 to 65535');
   const scheme = /^(unix|tcp|ssh):/.exec(host)?.[1];
   if (scheme === undefined) return;
   if (scheme !== 'unix' && address === undefined)

@@ -98,8 +98,8 @@ async function capacity({ docker, spec }: AskedOfDocker): Promise<PrecheckResult
 }
 
 function fields({ spec, target }: AskedOfDocker): PrecheckResult[] {
-  const wrong = notHonouredByDocker(spec.template, target).map(({ path, result, message, remedy }) => ({
-    ...{ name: 'fields', result, message: `template.${formatPath(path)}: ${message}`, remedy },
+  const wrong = notHonouredByDocker(spec, target).map(({ path, result, message, remedy }) => ({
+    ...{ name: 'fields', result, message: `${formatPath(path)}: ${message}`, remedy },
   }));
   return orPass(wrong, 'fields', 'all can be honoured');
 }
