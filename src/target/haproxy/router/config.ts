@@ -34,6 +34,7 @@ export function routeText(destination: Destination, slotOf: (version: string) =>
  * A host is looked up in a map, whose value says what is done with its requests: so all that ever changes, besides the number of
  * slots, can be changed in a process that runs.
  *
+ * One thread: so a server that it has said to be out of service and at rest is, while another thread might just have chosen it.
  * Connections to containers are not kept: none can be closed by a container while a request is on its way. How long an
  * answer takes is between client and container.
  */
@@ -43,7 +44,7 @@ export function configText({ host, port, slots }: Configured): string {
     `http-request return status ${status} content-type text/plain${more} string "${text}\\n"`;
   const lines = [
     '# Written by Sluice, and written anew: what is changed here is lost.',
-    ...['global', '  noreuseport', '  log stderr format raw local0 err'],
+    ...['global', '  nbthread 1', '  noreuseport', '  log stderr format raw local0 err'],
     ...['defaults base', '  mode http', '  option http-server-close', '  option idle-close-on-response'],
     ...['  option redispatch 1', '  retries 3', '  timeout connect 5s', '  timeout http-request 15s'],
     ...['  timeout http-keep-alive 75s', '  timeout client 24d', '  timeout server 24d', '  timeout tunnel 24d'],
