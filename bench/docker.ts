@@ -1,6 +1,16 @@
 /** A rolling upgrade on a real Docker Engine, beside what the engine takes by itself; and requests through upgrades and reverts of containers. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { clean, commit, git, operator, type Place, place, type Running, settled } from '../test/e2e/support.ts';
+import {
+  clean,
+  commit,
+  freePort,
+  git,
+  operator,
+  type Place,
+  place,
+  type Running,
+  settled,
+} from '../test/e2e/support.ts';
 import { startEngine, type TestEngine, whyNoEngine } from '../test/target/docker/engine.ts';
 import { type Figure, median, note } from './harness.ts';
 import { startLoad } from './load.ts';
@@ -33,8 +43,8 @@ spec:
 `,
 });
 
-const target = (host: string) => ({
-  'target.yaml': `apiVersion: sluice/v1\nkind: Target\nmetadata: {name: containers}\nspec: {docker: {host: "${host}"}}\n`,
+const target = (host: string, more = '') => ({
+  'target.yaml': `apiVersion: sluice/v1\nkind: Target\nmetadata: {name: containers}\nspec: {docker: {host: "${host}"${more}}}\n`,
 });
 
 /** What the engine takes by itself: so many containers created, started and listening, all at once; then stopped and removed. */
@@ -95,14 +105,16 @@ const AT_LEAST = 100_000;
 const RATE = 1000;
 
 /** Upgrade, revert, upgrade … until so many requests were sent. */
-async function requests(engine: TestEngine): Promise<Figure> {
-  const at = await place({ ...target(engine.host), ...manifest('web', '7', 3, 1, 0) });
+async function requests(engine: TestEngine, router: 'the embedded router' | 'HAProxy'): Promise<Figure> {
+  const own = router === 'HAProxy' ? await freePort() : undefined;
+  const more = own === undefined ? '' : `, router: haproxy, listen: "127.0.0.1:${own}"`;
+  const at = await place({ ...target(engine.host, more), ...manifest('web', '7', 3, 1, 0) });
   let running: Running | undefined;
   let load: ReturnType<typeof startLoad> | undefined;
   try {
     running = operator(at);
     await settled(at, 'Workload/web', 1, 120);
-    load = startLoad({ port: at.port, hosts: ['web.localhost'], rate: RATE });
+    load = startLoad({ port: own ?? at.port, hosts: ['web.localhost'], rate: RATE });
     load.say('busy');
     const began = performance.now();
     const sent = () => ((performance.now() - began) * RATE) / 1000;
@@ -112,7 +124,7 @@ async function requests(engine: TestEngine): Promise<Figure> {
     for (const text of new Set(busy.lost)) note(`lost: ${text}`);
     note(`${rollouts} rollouts, half of them reverts`);
     return {
-      work: `requests lost over ${rollouts} upgrades and reverts of 3 containers at ${RATE} a second, Docker with the embedded router`,
+      work: `requests lost over ${rollouts} upgrades and reverts of 3 containers at ${RATE} a second, Docker with ${router}`,
       reach: `0 of at least ${AT_LEAST.toLocaleString('en')}`,
       seen: `${busy.lost.length} of ${busy.sent.toLocaleString('en')}`,
       held: busy.lost.length === 0 && busy.sent >= AT_LEAST,
@@ -135,7 +147,7 @@ export async function bench(): Promise<Figure[]> {
   const engine = await startEngine();
   try {
     for (const version of ['7', '8']) await engine.image(`hello:${version}`, server(version));
-    return [await rolling(engine), await requests(engine)];
+    return [await rolling(engine), await requests(engine, 'the embedded router'), await requests(engine, 'HAProxy')];
   } finally {
     await engine.end();
   }

@@ -21,6 +21,7 @@ import type { PrecheckResult, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
 import { inspectDocker } from '../target/docker/target.ts';
+import { haproxyAddress } from '../target/haproxy/router/client.ts';
 import { inspectNodes } from '../target/kubernetes/nodes/inspect.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { lookingAt, openImages } from '../target/local/image.ts';
@@ -166,8 +167,9 @@ async function precheckContainers(
   name: string,
   docker: DockerTarget,
 ): Promise<PrecheckResult[]> {
-  const router = await dial(routerDirectory(data));
-  if (router === undefined) throw new Failure(`no router runs for ${data}; the operator starts it: sluice run`);
+  const own = haproxyAddress(docker) === undefined ? data : join(data, 'targets', name);
+  const router = await dial(routerDirectory(own));
+  if (router === undefined) throw new Failure(`no router runs for ${own}; the operator starts it: sluice run`);
   const asking = { answers: async () => void (await router.call('health', null)), address: () => router.health };
   try {
     const secrets = secretsFrom(options.secretsDir);

@@ -36,10 +36,9 @@ function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHon
       ...below(['spec'], notRunByKubernetes(id.slice(id.indexOf('/') + 1), spec, kubernetes)),
       ...below(['spec', 'template'], notHonouredByKubernetes(template)),
     ];
-  return below(
-    ['spec', 'template'],
-    docker === undefined ? notHonoured(template) : notHonouredByDocker(template, docker),
-  );
+  return docker === undefined
+    ? below(['spec', 'template'], notHonoured(template))
+    : below(['spec'], notHonouredByDocker(spec, template, docker));
 }
 
 const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>

@@ -248,6 +248,10 @@ export interface DockerTarget {
   /** Where containers publish their ports; absent: they publish none, and are reached at their own addresses. */
   address?: string;
   network: string;
+  /** Absent: `embedded`. */
+  router?: 'embedded' | 'haproxy';
+  /** `IP:PORT` of HAProxy; absent: `127.0.0.1:8081`. */
+  listen?: string;
   /** Absent: made of the repository's address. */
   project?: string;
   registries: { registry: string; secret: string }[];

@@ -112,6 +112,8 @@ export interface WrittenTarget {
     tls?: { ca?: string; cert?: string; key?: string };
     ssh?: { identityFile?: string; knownHostsFile?: string };
     address?: string;
+    router?: string;
+    listen?: string;
     registries?: List<{ registry?: string; secret?: string }>;
   };
   kubernetes?: { kubeconfig?: string; context?: string };

@@ -9,8 +9,9 @@ import type {
   ResourceId,
   Target,
 } from '../manifest/resource.ts';
+import { haproxyAddress, openHaproxyRouter } from '../target/haproxy/router/client.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
-import type { RouterClient } from '../target/local/router/client.ts';
+import { type RouterClient, stopRouter } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
 import { type ImageSource, type SecretSource, StaleEpoch, type UnitDriver } from '../target/ports.ts';
 import { withProject } from '../target/project.ts';
@@ -76,11 +77,24 @@ export function createTargets(options: TargetsOptions): Targets {
     options.log('warn', message, { target: name, ...details });
 
   async function openDocker(name: string, docker: DockerTarget): Promise<Drivers> {
-    const { router, secrets, epoch } = options;
+    const { secrets, epoch } = options;
     // Loaded by those alone that have an engine, as below.
     const { openDockerTarget } = await import('../target/docker/target.ts');
-    const common = { name, dataDir: folderOf(name), router, secrets, epoch, log: logOf(name) };
-    return { replicas: await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) }) };
+    const dataDir = folderOf(name);
+    const listen = haproxyAddress(docker);
+    if (listen === undefined) await stopRouter(dataDir);
+    const router = listen === undefined ? options.router : await openHaproxyRouter({ dataDir, listen, epoch });
+    const letGo = async () => (listen === undefined ? undefined : router.close());
+    const common = { name, dataDir, router, secrets, epoch, log: logOf(name) };
+    try {
+      const replicas = await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) });
+      // What the target was served by before it had a router of its own.
+      if (listen !== undefined) for (const id of await replicas.resources()) await options.router.set(id, undefined);
+      return { replicas: closingAlso(replicas, letGo) };
+    } catch (error) {
+      await letGo();
+      throw error;
+    }
   }
 
   async function openKubernetes(name: string, kubernetes: KubernetesTarget): Promise<Drivers> {
@@ -210,5 +224,13 @@ export function createTargets(options: TargetsOptions): Targets {
     },
   };
 }
+
+const closingAlso = (driver: UnitDriver, letGo: () => Promise<void>): UnitDriver => ({
+  ...driver,
+  async close() {
+    await driver.close();
+    await letGo();
+  },
+});
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -46,6 +46,24 @@ t.test('what could not start is an error', async (t) => {
   t.match(stdout, /^tomcat\.yaml:\d+:\d+ spec\.template\.spec\.containers\[0\]\.livenessProbe.*: .*nowhere/);
 });
 
+t.test('so is a glob that HAProxy cannot be told', async (t) => {
+  const place = await examples(t);
+  const target = 'apiVersion: sluice/v1\nkind: Target\nmetadata: {name: box}\nspec: {docker: {router: haproxy}}\n';
+  const shop = `apiVersion: sluice/v1
+kind: Service
+metadata: {name: till}
+spec:
+  target: box
+  traffic: {match: {default: stable, rules: [{version: latest, query: {beta: "1*", name: "[à-é]*"}}]}}
+  template: {spec: {containers: [{name: main, image: "hello:8", ports: [{containerPort: 8080}]}]}}
+`;
+  writeFileSync(join(place.repo, 'till.yaml'), `${target}---\n${shop}`);
+  const { code, stdout } = await place.sluice('validate', 'till.yaml');
+  t.equal(code, 1);
+  t.match(stdout, /^till\.yaml:11:90 spec\.traffic\.match\.rules\[0\]\.query\.name: .*haproxy: .*ASCII only/);
+  t.notMatch(stdout, 'beta');
+});
+
 t.test('so is what hosts, or this machine, do not have for a fleet', async (t) => {
   const place = await examples(t);
   const hosts = 'apiVersion: sluice/v1\nkind: Target\nmetadata: {name: hosts}\nspec:\n  ssh:\n';

@@ -1,21 +1,25 @@
 /** The suite on a Docker Engine of the test's own. */
 import t from 'tap';
+import { freePort } from '../e2e/support.ts';
 import { startEngine, whyNoEngine } from '../target/docker/engine.ts';
 import { type Harness, SERVERS } from './harness.ts';
 
-export async function dockerHarness(): Promise<Harness> {
+export async function dockerHarness(router: 'embedded' | 'haproxy' = 'embedded'): Promise<Harness> {
   const missing = whyNoEngine();
   if (missing !== undefined) throw new Error(missing);
   const engine = await startEngine();
   t.teardown(() => engine.end());
   for (const [name, server] of Object.entries(SERVERS)) await engine.image(name, server);
 
+  const routed = router === 'haproxy' ? await freePort() : undefined;
+  const listen = routed === undefined ? '' : `, router: haproxy, listen: "127.0.0.1:${routed}"`;
   const containers = (resource: string) =>
     engine.docker.listContainers({ filters: { label: [`sluice/resource=${resource}`] } });
 
   return {
-    driver: 'docker',
-    target: `{docker: {host: "${engine.host}"}}`,
+    driver: routed === undefined ? 'docker' : 'docker with HAProxy',
+    target: `{docker: {host: "${engine.host}"${listen}}}`,
+    ...(routed === undefined ? {} : { routed }),
     files: {},
     running: async (_, resource) => (await containers(resource)).map(({ Labels }) => Labels['sluice/attempt'] ?? ''),
     async kill(_, resource, attempt) {

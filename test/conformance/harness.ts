@@ -12,6 +12,8 @@ export interface Harness {
   running(at: Place, resource: string): Promise<string[]>;
   /** Ends what one attempt runs, as an accident would. */
   kill(at: Place, resource: string, attempt: string): Promise<void>;
+  /** Where requests are sent, if not to the embedded router. */
+  routed?: number;
   /** The driver has a way to divide traffic. */
   hasTraffic: boolean;
   /** What dies is put back by the target itself: then it is no repair. */

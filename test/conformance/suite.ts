@@ -16,6 +16,7 @@ spec:
 export async function conform(harness: Harness, part = 0, of = 1): Promise<void> {
   const target = `apiVersion: sluice/v1\nkind: Target\nmetadata: {name: place}\nspec: ${harness.target}\n`;
   const at = await place({ ...harness.files, 'target.yaml': target, 'base.yaml': BASE });
+  if (harness.routed !== undefined) at.routed = harness.routed;
   const world: World = { t, harness, at, operator: operator(at) };
   t.teardown(() => clean(at, world.operator));
   // It stays, so that what goes is never the last of its kind.

@@ -1,21 +1,26 @@
 /** What each driver does, as tables for people: the behaviours of the suite, and the fields of a pod template. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Container, PodTemplate, Volume } from '../../src/manifest/resource.ts';
-import { notHonouredByDocker } from '../../src/target/docker/honour.ts';
+import { templateOnDocker } from '../../src/target/docker/honour.ts';
 import { notHonouredByKubernetes } from '../../src/target/kubernetes/honour.ts';
 import { type NotHonoured, notHonoured } from '../../src/target/local/honour.ts';
 import { BEHAVIOURS } from './behaviours.ts';
 
 /** The drivers that the suite runs on. */
-const CONFORMING = { local: { hasTraffic: true }, docker: { hasTraffic: true }, kubernetes: { hasTraffic: false } };
+const CONFORMING = {
+  local: { hasTraffic: true },
+  docker: { hasTraffic: true },
+  'docker with HAProxy': { hasTraffic: true },
+  kubernetes: { hasTraffic: false },
+};
 
 const HERE = { host: 'unix:///var/run/docker.sock', network: 'bridge', registries: [] };
 const THERE = { ...HERE, host: 'ssh://deploy@10.0.0.5', address: '10.0.0.5' };
 /** What each says about a template. */
 const HONOURING: Record<string, (template: PodTemplate) => NotHonoured[]> = {
   local: notHonoured,
-  docker: (template) => notHonouredByDocker(template, HERE),
-  'docker on another machine': (template) => notHonouredByDocker(template, THERE),
+  docker: (template) => templateOnDocker(template, HERE),
+  'docker on another machine': (template) => templateOnDocker(template, THERE),
   // Of a tag it says the same whatever the field.
   kubernetes: (template) => notHonouredByKubernetes(template).filter(({ path }) => path.at(-1) !== 'image'),
 };

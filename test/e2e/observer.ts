@@ -69,13 +69,23 @@ function look(at: Place, resource: string, bounds: Bounds, pids: Map<string, Set
 
 /** The units that the router sends requests to, by their ports. */
 export function backends(at: Place, resource: string): { unit: string; port: number }[] {
-  for (const key of readdirSync(at.data)) {
-    const text = readText(join(at.data, key, 'router', 'config.json'));
-    if (text === undefined) continue;
-    const versions = JSON.parse(text).routes[resource]?.versions ?? {};
+  const routers = namesIn(at.data).flatMap((key) => {
+    const targets = join(at.data, key, 'targets');
+    return [join(at.data, key), ...namesIn(targets).map((name) => join(targets, name))];
+  });
+  return routers.flatMap((folder) => {
+    const text = readText(join(folder, 'router', 'config.json'));
+    const versions = text === undefined ? {} : (JSON.parse(text).routes[resource]?.versions ?? {});
     return (Object.values(versions) as { unit: string; port: number }[][]).flat();
+  });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
-  return [];
 }
 
 function readText(path: string): string | undefined {

@@ -16,7 +16,10 @@ export interface Place {
   repo: string;
   state: string;
   data: string;
+  /** Of the embedded router. */
   port: number;
+  /** Where requests are sent, if not there. */
+  routed?: number;
   /** Aborted by `clean`: whatever still asks for something stops. */
   over: AbortController;
 }
@@ -252,9 +255,9 @@ export interface Answer {
   body: string;
 }
 
-export function get({ port }: Place, host: string, path = '/'): Promise<Answer> {
+export function get({ port, routed = port }: Place, host: string, path = '/'): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = http.get({ host: '127.0.0.1', port, path, headers: { host }, agent: false }, (response) => {
+    const request = http.get({ host: '127.0.0.1', port: routed, path, headers: { host }, agent: false }, (response) => {
       let body = '';
       response.on('data', (chunk: Buffer) => {
         body += chunk.toString();
@@ -294,7 +297,7 @@ export function load(
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

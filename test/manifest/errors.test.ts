@@ -526,6 +526,14 @@ const cases: Case[] = [
     ],
   },
   {
+    what: 'an address for a router that is not there, and one that is none',
+    yaml: target('{docker: {listen: "127.0.0.1:70000"}}'),
+    says: [
+      'a.yaml:4:17 spec.docker.listen: listen goes with `router: haproxy`; add that, or remove listen [bad-value]',
+      'a.yaml:4:25 spec.docker.listen: a port is a number from 1 to 65535 [bad-value]',
+    ],
+  },
+  {
     what: 'a target without a driver',
     yaml: target('{policy: {resources: container-instances}}'),
     says: [

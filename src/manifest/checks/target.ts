@@ -30,9 +30,13 @@ function checkKubernetes({ kubeconfig, context }: NonNullable<WrittenTarget['kub
     report(path, 'missing-field', 'context is missing; name the one of the kubeconfig that is meant', 'key');
 }
 
-function checkDocker({ host = 'unix:', address, tls, ssh, registries }: Docker, report: Report): void {
+function checkDocker({ host = 'unix:', address, tls, ssh, registries, router, listen }: Docker, report: Report): void {
   const path = ['spec', 'docker'];
   unique(registries ?? [], 'registry', [...path, 'registries'], report);
+  if (listen !== undefined && router !== 'haproxy')
+    report([...path, 'listen'], 'bad-value', 'listen goes with `router: haproxy`; add that, or remove listen', 'key');
+  if (Number(listen?.slice(listen.lastIndexOf(':') + 1)) > 65_535)
+    report([...path, 'listen'], 'bad-value', 'a port is a number from 1 to 65535');
   const scheme = /^(unix|tcp|ssh):/.exec(host)?.[1];
   if (scheme === undefined) return;
   if (scheme !== 'unix' && address === undefined)

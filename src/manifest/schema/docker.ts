@@ -1,5 +1,5 @@
 /** The driver `docker` of a Target. */
-import { fields, list, type Schema, text } from './build.ts';
+import { choice, fields, list, type Schema, text } from './build.ts';
 import { name, objectName } from './common.ts';
 
 const file = (description: string): Schema =>
@@ -45,6 +45,14 @@ export const docker = fields('Containers on a Docker Engine, or on what speaks i
     pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]*$',
     patternErrorMessage: 'the name of a network of the engine',
     maxLength: 128,
+  }),
+  router: choice(
+    "What divides requests among containers: `embedded`, the operator's own router at `--router`, or `haproxy`, a HAProxy of this target's own that the operator starts on its machine, which needs HAProxy 2.6 or later installed. Default: `embedded`.",
+    ['embedded', 'haproxy'],
+  ),
+  listen: text('Where HAProxy serves, with `router: haproxy`. Default: `127.0.0.1:8081`.', {
+    pattern: '^(([0-9]{1,3}\\.){3}[0-9]{1,3}|\\[[0-9a-fA-F:]+\\]):[1-9][0-9]{0,4}$',
+    patternErrorMessage: 'an IP address and a port, such as 0.0.0.0:8081',
   }),
   project: name(
     'Under what name containers, volumes and images are marked as those of this repository: another repository that uses the same engine needs another. Default: made of the address of the repository.',

@@ -1,9 +1,40 @@
 /** What a pod template asks for and a container of this driver cannot be given. PURE: validate and plan say it too. */
 import type { PathSegment } from '../../manifest/diagnostic.ts';
-import type { Container, DockerTarget, PodTemplate, Volume } from '../../manifest/resource.ts';
+import type {
+  Container,
+  DockerTarget,
+  PodTemplate,
+  ReplicasSpec,
+  ServiceSpec,
+  Volume,
+} from '../../manifest/resource.ts';
+import { whyNoExpression } from '../haproxy/router/glob.ts';
 import type { NotHonoured } from '../local/honour.ts';
 
-export function notHonouredByDocker({ spec }: PodTemplate, { host }: DockerTarget): NotHonoured[] {
+/** Below `spec`. */
+export function notHonouredByDocker(spec: ReplicasSpec, what: PodTemplate, target: DockerTarget): NotHonoured[] {
+  const template = templateOnDocker(what, target).map((each) => ({
+    ...each,
+    path: ['template', ...each.path],
+  }));
+  return [...template, ...(target.router === 'haproxy' && spec.kind === 'Service' ? globs(spec) : [])];
+}
+
+function globs({ traffic }: ServiceSpec): NotHonoured[] {
+  const rules = 'match' in traffic ? traffic.match.rules : [];
+  return rules.flatMap(({ query }, index) =>
+    Object.entries(query).flatMap(([key, glob]): NotHonoured[] => {
+      const message = whyNoExpression(glob);
+      if (message === undefined) return [];
+      const path = ['traffic', 'match', 'rules', index, 'query', key];
+      return [
+        { path, result: 'fail', message: `haproxy: ${message}`, remedy: 'write the characters as rules of their own' },
+      ];
+    }),
+  );
+}
+
+export function templateOnDocker({ spec }: PodTemplate, { host }: DockerTarget): NotHonoured[] {
   const isHere = host.startsWith('unix://');
   return [
     ...spec.containers.flatMap((container, index) => {

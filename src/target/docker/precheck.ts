@@ -97,9 +97,9 @@ async function capacity({ docker, spec, runnable }: AskedOfDocker): Promise<Prec
   return [pass('capacity', `the engine has ${mib(MemTotal)} of memory and ${NCPU} CPUs`)];
 }
 
-function fields({ runnable, target }: AskedOfDocker): PrecheckResult[] {
-  const wrong = notHonouredByDocker(runnable.template, target).map(({ path, result, message, remedy }) => ({
-    ...{ name: 'fields', result, message: `template.${formatPath(path)}: ${message}`, remedy },
+function fields({ spec, runnable, target }: AskedOfDocker): PrecheckResult[] {
+  const wrong = notHonouredByDocker(spec, runnable.template, target).map(({ path, result, message, remedy }) => ({
+    ...{ name: 'fields', result, message: `${formatPath(path)}: ${message}`, remedy },
   }));
   return orPass(wrong, 'fields', 'all can be honoured');
 }

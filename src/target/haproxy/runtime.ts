@@ -88,8 +88,8 @@ async function openFor(open: () => Promise<Duplex>, allowed: () => Promise<unkno
   }
 }
 
-/** One line of commands; HAProxy closes after its answer. */
-async function ask(open: () => Promise<Duplex>, commands: string): Promise<string> {
+/** One line of commands, and what they bring with them; HAProxy closes after its answer, a master only where `last`: nothing more is asked. */
+export async function ask(open: () => Promise<Duplex>, commands: string, last = false): Promise<string> {
   const stream = await open();
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -109,7 +109,8 @@ async function ask(open: () => Promise<Duplex>, commands: string): Promise<strin
       clearTimeout(timer);
       fail('it closed the connection');
     });
-    stream.write(`${commands}\n`);
+    if (last) stream.end(`${commands}\n`);
+    else stream.write(`${commands}\n`);
   });
 }
 
@@ -139,14 +140,21 @@ function readServers(answer: string, backends: string[]): Map<string, BalancedSe
 /** By `backend/server`. */
 function readStatistics(answer: string): Map<string, { count: number; status: string }> {
   const found = new Map<string, { count: number; status: string }>();
+  for (const [name, row] of readTable(answer))
+    found.set(name, { count: Number(row.scur) + Number(row.qcur), status: row.status ?? '' });
+  return found;
+}
+
+/** What `show stat` answers, by `backend/server`; a backend's own line is `backend/BACKEND`. */
+export function readTable(answer: string): Map<string, Record<string, string>> {
+  const found = new Map<string, Record<string, string>>();
   let columns: string[] | undefined;
   for (const line of answer.split('\n')) {
     if (line.startsWith('# pxname,')) columns = line.slice(2).split(',');
     else if (columns !== undefined && line.includes(',')) {
       const fields = line.split(',');
-      const at = (column: string) => fields[columns?.indexOf(column) ?? -1] ?? '';
-      const count = Number(at('scur')) + Number(at('qcur'));
-      found.set(`${at('pxname')}/${at('svname')}`, { count, status: at('status') });
+      const row = Object.fromEntries(columns.map((column, at) => [column, fields[at] ?? '']));
+      found.set(`${row.pxname}/${row.svname}`, row);
     }
   }
   return found;

@@ -39,8 +39,12 @@ t.test('a tag is resolved once for a revision, and what it was is run again on a
   const driver = await here.open();
   const first = pod({ containers: [{ image: shop }], revision: 'aaaaaaaaaa' });
   t.match(about(await precheck(driver, first), 'images'), [{ result: 'pass' }]);
+  const messages = new Set<string>();
+  driver.subscribe(async () => messages.add((await unitOf(driver, 'web-1'))?.message ?? ''));
   await start(driver, 'web-1', first);
   t.equal(await told(driver, 'web-1'), 'one');
+  t.match([...messages].join('; '), /pulling \S+team\/shop@sha256:/, 'progress is shown');
+  t.equal((await unitOf(driver, 'web-1'))?.message, undefined, 'and not any more');
 
   await registry.push(engine.docker, 'two:1', shop);
   await start(driver, 'web-2', first);

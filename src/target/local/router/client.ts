@@ -27,18 +27,25 @@ export interface RouterOptions {
   listen: Address;
   /** The operator's: with a lower one than the router has seen it changes nothing. */
   epoch?: number;
+  /** The program of the router; default: the embedded one. */
+  main?: string;
 }
 
 /** Finds the router of `dataDir`, or starts it on `listen`. */
-export async function openRouter({ dataDir, listen, epoch = 0 }: RouterOptions): Promise<RouterClient> {
+export async function openRouter({ dataDir, listen, epoch = 0, main }: RouterOptions): Promise<RouterClient> {
   const logsOf: string[] = [];
-  const link = await keepConnected(routerDirectory(dataDir), listen, async (connection) => {
-    await connection.call('operate', epoch).catch((error: unknown) => {
-      connection.close();
-      throw error;
-    });
-    await connection.call('logsOf', logsOf);
-  });
+  const directory = routerDirectory(dataDir);
+  const link = await keepConnected(
+    (address) => reach(directory, address, main),
+    listen,
+    async (connection) => {
+      await connection.call('operate', epoch).catch((error: unknown) => {
+        connection.close();
+        throw error;
+      });
+      await connection.call('logsOf', logsOf);
+    },
+  );
   const set = batched((changes) => link.call('change', changes));
   return {
     set: (resource, route) => set(resource, route ?? null),
@@ -83,14 +90,18 @@ const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5000;
 
 /** One connection to the router, made anew whenever it breaks, with a new router where the old one has died. */
-async function keepConnected(directory: string, listen: Address, greet: (connection: Connection) => Promise<void>) {
+async function keepConnected(
+  reached: (address: Address) => Promise<Connection>,
+  listen: Address,
+  greet: (connection: Connection) => Promise<void>,
+) {
   const closing = new AbortController();
   let wait = FIRST_DELAY_MS;
   let address = listen;
   let current: Promise<Connection>;
 
   const connect = async () => {
-    const connection = await reach(directory, address);
+    const connection = await reached(address);
     // The same port again, even where any would have done.
     address = { host: connection.health.host, port: connection.health.port };
     if (closing.signal.aborted) connection.close();

@@ -2,7 +2,7 @@
 import { chmod, rm, stat } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { ResourceId } from '../../../manifest/resource.ts';
-import type { Route } from './config.ts';
+import type { Route, RouterStats } from './config.ts';
 import { createLogKeeper } from './log-keeper.ts';
 import { save } from './store.ts';
 import type { Table } from './table.ts';
@@ -18,8 +18,15 @@ import {
   send,
 } from './wire.ts';
 
+/** The routes, and who carries them out: this process, or another that it tells. */
+interface ToldTable {
+  config: Table['config'];
+  change(changes: Record<ResourceId, Route | null>): Promise<void> | void;
+  stats(): Promise<RouterStats> | RouterStats;
+}
+
 export interface Control {
-  table: Table;
+  table: ToldTable;
   health: Omit<Health, 'protocol'>;
   log(message: string): void;
   stop(): void;
@@ -55,7 +62,7 @@ function handlersOf({ table, health, log, stop }: Control): Handlers {
     async change(changes: Record<ResourceId, Route | null>, asker) {
       operators.refuseEarlier(asker);
       // In force first, as a backend that is gone should lose its traffic now; answered when a restart would find it, too.
-      table.change(changes);
+      await table.change(changes);
       writing = writing.catch(() => {}).then(() => save(table.config()));
       await writing;
       return null;

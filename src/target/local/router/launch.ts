@@ -13,12 +13,21 @@ export interface Address {
 }
 
 /** How a router process says why it did not start. */
-export const EXIT = { twin: 3, EADDRINUSE: 4, EACCES: 5, EADDRNOTAVAIL: 6, ENOTFOUND: 7 } as const;
+export const EXIT = {
+  twin: 3,
+  EADDRINUSE: 4,
+  EACCES: 5,
+  EADDRNOTAVAIL: 6,
+  ENOTFOUND: 7,
+  absent: 8,
+  refused: 9,
+} as const;
 
 const START_MS = 15_000;
 /** A router that gave way: that of another operator, started at the same time, may still be on its way. */
 const TWIN_MS = 1500;
 const LOG_BYTES = 1024 * 1024;
+/** Of the embedded router: a program that serves, or has another one serve, on an address. */
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
 
 export const routerDirectory = (dataDir: string) => join(dataDir, 'router');
@@ -33,8 +42,8 @@ export function parseAddress(text: string): Address {
 const formatAddress = ({ host, port }: Address) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
 
 /** The router of `directory`, running and connected. Throws a `RouterError` that says what to do. */
-export async function reach(directory: string, listen: Address): Promise<Connection> {
-  const running = understood((await dial(directory)) ?? (await start(directory, listen)), directory);
+export async function reach(directory: string, listen: Address, main = MAIN): Promise<Connection> {
+  const running = understood((await dial(directory)) ?? (await start(directory, listen, main)), directory);
   const { pid, host, port } = running.health;
   if (host === listen.host && (listen.port === 0 || port === listen.port)) return running;
   running.close();
@@ -60,12 +69,12 @@ export function understood(connection: Connection, directory: string): Connectio
   );
 }
 
-async function start(directory: string, listen: Address): Promise<Connection> {
+async function start(directory: string, listen: Address, main: string): Promise<Connection> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await chmod(directory, 0o700);
   const log = await openLog(join(directory, 'router.log'));
   let ended: { code: number | string; at: number } | undefined;
-  const child = launch([process.execPath, MAIN, directory, formatAddress(listen)], {
+  const child = launch([process.execPath, main, directory, formatAddress(listen)], {
     env: environment(),
     cwd: directory,
     stdio: ['ignore', log.fd, log.fd],
@@ -110,6 +119,13 @@ function notStarted(directory: string, listen: Address, code: number | string | 
     case EXIT.EADDRNOTAVAIL:
     case EXIT.ENOTFOUND:
       return new RouterError('router-address', `${address} is no address of this machine; ${another}`);
+    case EXIT.absent:
+      return new RouterError('router-absent', 'there is no haproxy here; install HAProxy 2.6 or later');
+    case EXIT.refused:
+      return new RouterError(
+        'router-refused',
+        `HAProxy refuses the configuration; see ${join(directory, 'router.log')}`,
+      );
     case undefined:
       return new RouterError(
         'router-start',

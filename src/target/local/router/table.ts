@@ -123,7 +123,7 @@ function createEntry(route: Route, before: Entry | undefined, upstreamOf: (backe
   return { route, versions, ...(policy === undefined ? {} : { choose: compile(policy) }) };
 }
 
-function versionsOf(policy: TrafficPolicy | undefined): string[] {
+export function versionsOf(policy: TrafficPolicy | undefined): string[] {
   if (policy === undefined) return [];
   return policy.kind === 'percent'
     ? Object.keys(policy.weights)
@@ -131,7 +131,7 @@ function versionsOf(policy: TrafficPolicy | undefined): string[] {
 }
 
 /** A share whose version has no backend falls to the others in proportion; with no version left, it stands as it is (503). */
-function withoutAbsent(policy: TrafficPolicy, versions: Route['versions']): TrafficPolicy {
+export function withoutAbsent(policy: TrafficPolicy, versions: Route['versions']): TrafficPolicy {
   if (policy.kind === 'match') return policy;
   const present = Object.entries(policy.weights).filter(
     ([name, weight]) => weight > 0 && (versions[name]?.length ?? 0) > 0,

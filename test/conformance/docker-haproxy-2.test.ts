@@ -1,0 +1,4 @@
+import { dockerHarness } from './docker.ts';
+import { conform } from './suite.ts';
+
+await conform(await dockerHarness('haproxy'), 1, 2);
