@@ -135,6 +135,7 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
       // What did not end well has been at work all the same, and what was there goes on.
       machine.up = state === 'succeeded' || machine.creating === undefined;
       if (state === 'succeeded') delete machine.creating;
+      else if (machine.creating !== undefined) machine.diedAt = now();
       if (state === 'succeeded') done();
     };
     if (behaviour === 'fails') later(machine, SCRIPT_MS, () => end('failed', 'script: exited with code 1'));
@@ -219,14 +220,12 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
 
   function heal(machine: Machine, attempt: string): void {
     if (machine.removing || machine.attempt?.state === 'running') return;
-    if (machine.diedAt === undefined) {
-      if (machine.creating === undefined) return;
+    if (machine.diedAt === undefined) return;
+    if (machine.creating !== undefined) {
       // Created anew, it comes up.
       machine.attempt = { id: attempt, state: 'succeeded', message: '' };
       if (machine.creating.version !== undefined) machine.version = machine.creating.version;
       delete machine.creating;
-      machine.up = true;
-      return;
     }
     delete machine.diedAt;
     machine.restarts++;
