@@ -204,6 +204,7 @@ function rollBackIt({ state, rollout, resource, now }: Handling): Outcome {
   if (ended(rollout))
     return { refused: `rollout ${rollout.id} has ended; sluice rollback commits what restores the one before` };
   if (rollout.cause === 'rollback' || rollout.turned) return { refused: `rollout ${rollout.id} is a rollback itself` };
+  if (rollout.closing !== undefined) return { refused: `rollout ${rollout.id} is ending already` };
   if (state.settled.goals.length === 0) return { refused: 'this is the first rollout: there is nothing to go back to' };
   if (rollout.phase === 'Pending' || rollout.phase === 'Checking') {
     return { refused: 'nothing was touched yet; cancel it instead' };

@@ -140,9 +140,13 @@ function replan(state: State, rollout: Rollout, resource: Resource): Followed {
   const settled = rescale(state.settled, resource);
   const generation = rollout.plan.generation + 1;
   const fresh = planRollout({ resource, settled, id: rollout.id, generation }, rollout.cause);
+  const begun = rollout.phase !== 'Pending' && rollout.phase !== 'Checking';
+  // Under way it keeps its name, and whether it is in place or beside what runs.
+  if (begun && fresh.version !== rollout.plan.version)
+    return { state: { ...state, digest: resource.digest }, pushFirst: false };
   const done = rollout.plan.stages.slice(0, rollout.stage).map((stage) => rescaled(stage, fresh));
   const left = fresh.stages.filter((stage) => ahead(stage, done, fresh));
-  const plan: Plan = { ...fresh, version: rollout.plan.version, stages: [...done, ...left] };
+  const plan: Plan = { ...fresh, stages: [...done, ...left] };
   const times = rollout.times.slice(0, done.length);
   const same = sameGoal(plan.stages[rollout.stage], rollout.plan.stages[rollout.stage]);
   if (same)

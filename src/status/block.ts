@@ -18,7 +18,7 @@ function writeMap(map: object, first: string, indent: string, lines: string[]): 
   let start = first;
   for (const [key, value] of Object.entries(map)) {
     if (value === undefined) continue;
-    const head = `${start}${PLAIN_KEY.test(key) ? key : quote(key)}:`;
+    const head = `${start}${keyText(key)}:`;
     start = indent;
     if (typeof value !== 'object' || isEmpty(value)) {
       lines.push(`${head} ${scalar(value)}`);
@@ -40,7 +40,9 @@ function writeList(list: unknown[], indent: string, lines: string[]): void {
 
 function isEmpty(value: object | null): boolean {
   if (value === null) throw new TypeError('a status holds no null');
-  return Array.isArray(value) ? value.length === 0 : Object.values(value).every((entry) => entry === undefined);
+  if (Array.isArray(value)) return value.length === 0;
+  for (const key in value) if (value[key as keyof typeof value] !== undefined) return false;
+  return true;
 }
 
 function scalar(value: unknown): string {
@@ -64,10 +66,30 @@ const PLAIN = /^[A-Za-z](?:[\w ./,;()%+=@'"!?*&<>|^$~[\]{}-]|:(?! |$))*$/;
 const RESERVED = /^(?:y|n|yes|no|on|off|true|false|null)$/i;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]\d+)?$/;
 
-const isPlain = (text: string): boolean => PLAIN.test(text) && !text.endsWith(' ') && !RESERVED.test(text);
+const isReserved = (text: string): boolean => text.length <= LONGEST_RESERVED && RESERVED.test(text);
+const LONGEST_RESERVED = 5;
+
+const isPlain = (text: string): boolean => PLAIN.test(text) && !text.endsWith(' ') && !isReserved(text);
+
+/** Nearly all keys are names of fields, which come again and again. */
+const keyTexts = new Map<string, string>();
+const MOST_KEYS = 1000;
+
+function keyText(key: string): string {
+  const known = keyTexts.get(key);
+  if (known !== undefined) return known;
+  const text = PLAIN_KEY.test(key) ? key : quote(key);
+  if (keyTexts.size >= MOST_KEYS) keyTexts.clear();
+  keyTexts.set(key, text);
+  return text;
+}
+
+/** ASCII in which JSON escapes nothing, as in all times and digests. */
+const BARE = /^[ !#-[\]-~]*$/;
 
 /** A JSON string without what YAML counts as unprintable. */
 function quote(text: string): string {
+  if (BARE.test(text)) return `"${text}"`;
   return JSON.stringify(text).replace(
     /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -121,7 +143,7 @@ function readMap(reader: Reader, column: number): Value {
   do {
     const match = KEY.exec(reader.left) ?? otherText();
     const key = match[1] ?? unquote(match[2] ?? '');
-    if (key === '__proto__' || Object.hasOwn(map, key) || RESERVED.test(match[1] ?? '')) otherText();
+    if (key === '__proto__' || Object.hasOwn(map, key) || isReserved(match[1] ?? '')) otherText();
     const rest = match[0].endsWith(' ') ? reader.left.slice(match[0].length) : undefined;
     advance(reader);
     map[key] = rest === undefined ? readNested(reader, column + 2) : scalarOf(rest);
@@ -172,6 +194,8 @@ function scalarOf(text: string): Value {
 }
 
 function unquote(text: string): string {
+  const bare = text.slice(1, -1);
+  if (text.length >= 2 && text.startsWith('"') && text.endsWith('"') && BARE.test(bare)) return bare;
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'string' ? value : otherText();

@@ -275,6 +275,7 @@ t.test('cancel: what is under way finishes, what was taken out goes back, done o
   commit(w, fleet('r2', { batches: 4 }), 'c2');
   run(w, phase('2 Paused Failure'));
   t.equal(operate(w, 'cancel').outcome, 'applied');
+  t.match(operate(w, 'rollback'), { outcome: 'refused', message: /is ending already/ });
   run(w, phase('2 Canceled'));
   t.ok(w.machines.every(({ service }) => service === 'in'));
   t.strictSame(

@@ -191,6 +191,25 @@ t.test('in place: the version keeps its name, traffic stays; on failure it goes 
 });
 
 t.test('how-only commits', async (t) => {
+  t.test('a name that is declared before the rollout begins is that of its version', async (t) => {
+    const w = running();
+    commit(w, service('b', { paused: true }));
+    t.match(w.state?.rollout, { id: 2, phase: 'Pending', plan: { version: 'v2' } });
+    commit(w, service('b', { version: 'v8' }));
+    run(w, rested);
+    t.same(weights(w), { v8: 100 });
+    t.equal(versions(w), 'v1 v8');
+  });
+  t.test('what is begun in place stays in place, though it is declared otherwise meanwhile', async (t) => {
+    const w = running({ upgrade: 'inPlace', traffic: { percent: { latest: 100, stable: 0 } } });
+    commit(w, service('b', { upgrade: 'inPlace', traffic: { percent: { latest: 100, stable: 0 } } }));
+    t.match(w.state?.rollout, { id: 2, phase: 'Progressing', plan: { version: 'v1' } });
+    commit(w, service('b', { traffic: { percent: { latest: 100, stable: 0 } } }));
+    run(w, rested);
+    t.same(weights(w), { v1: 100 });
+    t.equal(versions(w), 'v1');
+    t.ok(w.units.every(({ revision }) => revision === 'b'));
+  });
   t.test('steps that are added are a rollout', async (t) => {
     const w = running();
     commit(w, service('b', { traffic: { onDeploy: 'none' } }));

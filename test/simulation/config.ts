@@ -22,6 +22,8 @@ export interface Config {
   present(id: ResourceId): boolean;
   /** `all`: of every resource, in one commit. */
   edit(resource: number, field: number, value: number, all: boolean): void;
+  /** Several fields of one resource. */
+  set(resource: number, draft: Draft): void;
   revert(back: number): void;
   break(resource: number, how: number): void;
   delete(resource: number, all: boolean): void;
@@ -125,6 +127,11 @@ export function createConfig(remote: Remote, kinds: readonly Kind[]): Config {
         declare(resource, { ...drafts.get(resource.id), [field]: value % choices });
       }
       commit('edit');
+    },
+    set(index, draft) {
+      const resource = pick(index);
+      declare(resource, { ...drafts.get(resource.id), ...draft });
+      commit('set');
     },
     /** As `git revert` of the last commits one after the other: what was before them is there again. Operations stay. */
     revert(back) {

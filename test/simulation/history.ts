@@ -1,11 +1,13 @@
 /** A history: what people, commits, targets and the remote do, one after the other. It is what fast-check makes and shrinks. */
 import fc from 'fast-check';
 import type { Kind, OperationAction } from '../../src/manifest/resource.ts';
-import { CHOICES, fieldsOf } from './drafts.ts';
+import { CHOICES, type Draft, fieldsOf } from './drafts.ts';
+import { scene } from './scenes.ts';
 
 /** Indexes are taken modulo what there is, so that a history from which something was left out still means something. */
 export type Happening =
   | { do: 'edit'; resource: number; field: number; value: number; all: boolean }
+  | { do: 'set'; resource: number; draft: Draft }
   | { do: 'revert'; back: number }
   | { do: 'break'; resource: number; how: number }
   | { do: 'delete'; resource: number; all: boolean }
@@ -19,7 +21,8 @@ export type Happening =
   | { do: 'unit'; resource: number; unit: number; how: number }
   | { do: 'crash'; effects: number; before: boolean; disk: boolean; down: number }
   | { do: 'second' }
-  | { do: 'freeze'; ms: number }
+  /** At once, or in the middle of the n-th act from now. */
+  | { do: 'freeze'; acts: number; ms: number }
   | { do: 'pauseSwitch'; on: boolean }
   | { do: 'wait' };
 
@@ -127,12 +130,24 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('second' as const) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('freeze' as const), ms: fc.constantFrom(100, 5000, 60_000) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      ...{ do: fc.constant('freeze' as const), acts: fc.constantFrom(0, 0, 1, 3) },
+      ms: fc.constantFrom(100, 5000, 60_000),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('pauseSwitch' as const), on: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('wait' as const) }) },
 );
 
 const event: fc.Arbitrary<Event> = fc.tuple(happening, pause).map(([what, after]) => ({ ...what, after }));
+/** What happens next: one thing, or a scene, which is known only by its number yet. */
+type Next = Event | { scene: number; resource: number; number: number };
+const next: fc.Arbitrary<Next> = fc.oneof(
+  { weight: 14, arbitrary: event },
+  { weight: 1, arbitrary: fc.record({ scene: fc.nat({ max: 99 }), resource: index, number: fc.nat({ max: 4 }) }) },
+);
 const longWait: Event = { do: 'wait', after: LONG };
 /** Many short histories spend their time on setting up and on settling. */
 const MOST_EVENTS = 90;
@@ -141,7 +156,7 @@ const hurried = (event: Event): Event => ({ ...event, after: Math.min(event.afte
 
 /** `kinds`: of which its resources are. */
 export function histories(kinds: readonly Kind[] = KINDS): fc.Arbitrary<History> {
-  const events = fc.array(event, { minLength: 3, maxLength: MOST_EVENTS, size: 'max' });
+  const events = fc.array(next, { minLength: 3, maxLength: MOST_EVENTS, size: 'max' });
   return fc
     .record({
       seed: fc.nat({ max: 2 ** 31 }),
@@ -153,7 +168,9 @@ export function histories(kinds: readonly Kind[] = KINDS): fc.Arbitrary<History>
       events,
       long: fc.oneof({ weight: 19, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: fc.nat({ max: 30 }) }),
     })
-    .map(({ long, ...history }) => {
+    .map(({ long, ...drawn }) => {
+      const played = (one: Next) => ('scene' in one ? scene(one.scene, one.resource, one.number, drawn.kinds) : [one]);
+      const history: History = { ...drawn, events: drawn.events.flatMap(played) };
       if (history.heartbeat) return { ...history, poll: 60_000, events: history.events.map(hurried) };
       if (long < 0) return history;
       return { ...history, poll: 3_600_000, events: history.events.toSpliced(long, 0, longWait) };

@@ -22,6 +22,8 @@ export interface Machine extends LiveInstance {
   /** No check passes. */
   unwell: boolean;
   removing: boolean;
+  /** Until its creation has come through: the version that it is to run, of a cluster. */
+  creating?: { version: string | undefined };
   /** The weight that it had when it was first taken out, as it is kept beside it. */
   kept?: number;
   /** How the scripts of revisions behave that were applied, and those that take them back. */
@@ -131,7 +133,9 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
       if (machine.attempt?.id !== attempt) return;
       machine.attempt = { id: attempt, state, message };
       // What did not end well has been at work all the same, and what was there goes on.
-      machine.up = true;
+      machine.up = state === 'succeeded' || machine.creating === undefined;
+      if (state === 'succeeded') delete machine.creating;
+      else if (machine.creating !== undefined) machine.diedAt = now();
       if (state === 'succeeded') done();
     };
     if (behaviour === 'fails') later(machine, SCRIPT_MS, () => end('failed', 'script: exited with code 1'));
@@ -194,6 +198,7 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
     const machine = newMachine(unit, { created: true, controlPlane: unit.includes('-cp-'), up: false, ready: false });
     if (!isCluster) machine.weight = 100;
     machine.attempt = { id: attempt, state: 'running', message: 'runs' };
+    machine.creating = { version: 'version' in runnable ? runnable.version : undefined };
     all.set(unit, machine);
     run(machine, attempt, revision, runnable);
   }
@@ -215,12 +220,12 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
 
   function heal(machine: Machine, attempt: string): void {
     if (machine.removing || machine.attempt?.state === 'running') return;
-    if (machine.diedAt === undefined) {
-      if (machine.created && machine.attempt?.state === 'failed' && !machine.ready) {
-        machine.attempt = { id: attempt, state: 'succeeded', message: '' };
-        machine.up = true;
-      }
-      return;
+    if (machine.diedAt === undefined) return;
+    if (machine.creating !== undefined) {
+      // Created anew, it comes up.
+      machine.attempt = { id: attempt, state: 'succeeded', message: '' };
+      if (machine.creating.version !== undefined) machine.version = machine.creating.version;
+      delete machine.creating;
     }
     delete machine.diedAt;
     machine.restarts++;

@@ -141,6 +141,19 @@ export const MUTANTS: Mutant[] = [
     },
   },
   {
+    ...{ breaks: 'oneOperator', bug: 'an operator that wakes in the middle of an act carries it out' },
+    kinds: ['Workload'],
+    events: [
+      { do: 'freeze', acts: 1, ms: 30_000, after: 10_000 },
+      edit(0, 1, 1, 100),
+      { do: 'second', after: 2000 },
+      wait(60_000),
+    ],
+    spoil({ target }) {
+      target.spoilt.unfenced = true;
+    },
+  },
+  {
     ...{ breaks: 'oneRollout', bug: 'a rollout that ended goes on', kinds: ['Workload'] },
     events: [edit(0, 1, 1), wait(60_000), edit(0, 2, 1), wait(60_000)],
     spoil({ remote, timeline }) {

@@ -13,9 +13,14 @@ export interface Process {
   /** As SIGSTOP and SIGCONT: what it asked for takes place meanwhile, but it does not learn of it. */
   freeze(): void;
   thaw(): void;
+  /** For so many milliseconds, in the middle of the n-th act from now: it was let through already, and takes place when it wakes. */
+  freezeInAct(acts: number, ms: number): void;
   /** What becomes of it when it dies. */
   onDeath(call: () => void): void;
 }
+
+/** How effects are called that a target carries out once it has let them through. */
+export const ACT = 'act ';
 
 const never = new Promise<never>(() => {});
 
@@ -23,6 +28,7 @@ export function createProcess(timeline: Timeline, random: Random): Process {
   let alive = true;
   let frozen = false;
   let waiting: (() => void)[] = [];
+  let halt: { left: number; ms: number } | undefined;
   let fuse: { left: number; before: boolean } | undefined;
   const deaths: (() => void)[] = [];
 
@@ -43,6 +49,22 @@ export function createProcess(timeline: Timeline, random: Random): Process {
     if (fuse === undefined) return false;
     fuse.left--;
     return fuse.left <= 0;
+  }
+
+  function thaw(): void {
+    frozen = false;
+    const calls = waiting;
+    waiting = [];
+    for (const call of calls) live(call)();
+  }
+
+  function haltedBy(name: string): void {
+    if (halt === undefined || !name.startsWith(ACT)) return;
+    halt.left--;
+    if (halt.left > 0) return;
+    frozen = true;
+    timeline.at(timeline.now() + halt.ms, thaw);
+    halt = undefined;
   }
 
   /** Goes on when the process may. */
@@ -68,8 +90,9 @@ export function createProcess(timeline: Timeline, random: Random): Process {
       random: random.next,
     },
     alive: () => alive,
-    async effect(_name, latency, work) {
+    async effect(name, latency, work) {
       if (!alive) return never;
+      haltedBy(name);
       if (frozen) await resumed(() => undefined);
       const last = burns();
       if (last && fuse?.before) {
@@ -96,11 +119,9 @@ export function createProcess(timeline: Timeline, random: Random): Process {
     freeze() {
       frozen = true;
     },
-    thaw() {
-      frozen = false;
-      const calls = waiting;
-      waiting = [];
-      for (const call of calls) live(call)();
+    thaw,
+    freezeInAct(acts, ms) {
+      halt = { left: acts, ms };
     },
     onDeath: (call) => void deaths.push(call),
   };

@@ -15,7 +15,7 @@ import type { PrecheckResult } from '../../src/rollout/state.ts';
 import { StaleEpoch, type UnitDriver } from '../../src/target/ports.ts';
 import { membersInOrder } from '../../src/target/ssh/members.ts';
 import { createMachines, hostMachines, type Machine, type Machines } from './machines.ts';
-import type { Process } from './process.ts';
+import { ACT, type Process } from './process.ts';
 import type { Random } from './random.ts';
 import { createReplicas, type Replicas } from './replicas.ts';
 import type { Timeline } from './timeline.ts';
@@ -49,7 +49,12 @@ export interface SimulatedTarget {
   replicas: Map<ResourceId, Replicas>;
   machines: Map<ResourceId, Machines>;
   /** What goes wrong on purpose between an operator and the targets. */
-  spoilt: { act?: (id: ResourceId, action: Action) => Action[]; see?: (id: ResourceId, live: Live) => Live };
+  spoilt: {
+    act?: (id: ResourceId, action: Action) => Action[];
+    see?: (id: ResourceId, live: Live) => Live;
+    /** What was let through takes place whoever has taken over since. */
+    unfenced?: boolean;
+  };
   /** As if an operator had done it, whoever may act. */
   act(id: ResourceId, action: Action, by: Process): void;
   /** The highest that ever acted. */
@@ -162,18 +167,22 @@ export function createTarget(timeline: Timeline, random: Random, witness: Witnes
             for (const [id, live] of lives) witness.observed(process, id, live);
             return lives;
           }),
-        start: (id, action, runnable) =>
-          ask(`act ${action.kind}`, () => {
+        async start(id, action, runnable) {
+          await ask('accept', () => {
             guard();
-            if (faults.refuse > 0) {
-              faults.refuse--;
-              throw new Error('the target does not accept it');
-            }
+            if (faults.refuse === 0) return;
+            faults.refuse--;
+            throw new Error('the target does not accept it');
+          });
+          await process.effect(`${ACT}${action.kind}`, 0, () => {
+            // Who was stopped after it was let through, and taken over from meanwhile, finds nothing to act on.
+            if (target.spoilt.unfenced !== true) guard();
             for (const done of target.spoilt.act?.(id, action) ?? [action]) {
               witness.acts(process, id, done);
               act(id, done, runnable);
             }
-          }),
+          });
+        },
         precheck: (id, _spec, runnable) =>
           ask('precheck', () => {
             const failed = faults.precheck > 0;

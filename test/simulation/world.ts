@@ -116,6 +116,7 @@ type Handlers = { [What in Event['do']]: (world: World, event: Extract<Event, { 
 
 const HANDLERS: Handlers = {
   edit: ({ config }, { resource, field, value, all }) => config.edit(resource, field, value, all),
+  set: ({ config }, { resource, draft }) => config.set(resource, draft),
   revert: ({ config }, { back }) => config.revert(back),
   break: ({ config }, { resource, how }) => config.break(resource, how),
   delete: ({ config }, { resource, all }) => config.delete(resource, all),
@@ -147,8 +148,10 @@ const HANDLERS: Handlers = {
   unit: (world, { resource, unit, how }) => strike(world, pick(world.config, resource), unit, how),
   crash: ({ operators }, { effects, before, disk, down }) => operators.crash(effects, before, disk, down),
   second: ({ operators }) => operators.start(),
-  freeze: ({ operators, timeline }, { ms }) => {
+  freeze: ({ operators, timeline }, { acts, ms }) => {
     const process = operators.current();
+    if (acts > 0) process?.freezeInAct(acts, ms);
+    if (acts > 0) return;
     process?.freeze();
     timeline.at(timeline.now() + ms, () => process?.thaw());
   },
