@@ -1,6 +1,7 @@
 /** The config repository that a command is about: a folder on this machine, or an address that is read through a copy. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Address, Credentials } from '../git/address.ts';
 import { resolveAddress } from '../git/clone.ts';
 import type { Oid } from '../manifest/resource.ts';
 import { usage } from './failure.ts';
@@ -50,8 +51,8 @@ export async function openAnyBranch({
   branch,
   stateDir,
 }: RepositoryChoice): Promise<Repository & Partial<ConfigRepository>> {
-  const { local, key } = await resolveAddress(repo);
-  if (local === undefined) return openCopy(repo, key, branch, stateDir);
+  const { address, local, key } = await resolveAddress(repo);
+  if (local === undefined) return openCopy(address, key, branch, stateDir);
   const top = await askGit(local.path, ['rev-parse', '--show-toplevel']);
   const folder = top || local.path;
   const name = branch ?? (await askGit(folder, ['symbolic-ref', '--short', '-q', 'HEAD']));
@@ -79,11 +80,13 @@ async function upstreamOf(folder: string, branch: string): Promise<Upstream | un
 
 /** A bare copy below the state folder, brought up to date: enough to read from, and to commit one file to. */
 async function openCopy(
-  repo: string,
+  address: Address,
   key: string,
   branch: string | undefined,
   stateDir?: string,
 ): Promise<ConfigRepository> {
+  const repo = address.url;
+  if (address.kind === 'http') passByEnvironment(address.credentials);
   const { state } = repositoryFolders(key, stateDir === undefined ? {} : { stateDir });
   const folder = join(state, 'reader.git');
   await mkdir(folder, { recursive: true });
@@ -104,6 +107,13 @@ async function openCopy(
   ]);
   const upstream = { remote: 'origin', ref: `refs/heads/${name}` };
   return { folder, workingTree: false, key, branch: name, upstream, statusRemote: upstream.remote };
+}
+
+/** Those that stand in the address too: git gets the address without them, in its arguments and on disk. */
+function passByEnvironment(credentials: Credentials | undefined): void {
+  if (credentials === undefined) return;
+  process.env.SLUICE_GIT_USERNAME = credentials.username;
+  process.env.SLUICE_GIT_TOKEN = credentials.password;
 }
 
 /** Gives git the token of the environment, when there is one: it is neither on disk nor in an argument. */

@@ -117,6 +117,7 @@ export async function untilStopped(
   asked: OperatorOptions,
   { standby = false, started = () => {} }: Course = {},
 ): Promise<0 | 1> {
+  writableByItselfAlone();
   const options = reportingCrashes(asked);
   const epoch = standby ? await untilNeeded(options) : undefined;
   if (standby && epoch === undefined) {
@@ -131,6 +132,12 @@ export async function untilStopped(
   signals.end();
   note(message);
   return settled ? 0 : 1;
+}
+
+/** Of whatever it makes, also where it was started with a umask that lets others write. */
+function writableByItselfAlone(): void {
+  const before = process.umask(0o022);
+  process.umask(before | 0o022);
 }
 
 /** The epoch with which it takes over; undefined when a signal came first. */

@@ -24,7 +24,8 @@ export async function parseAddress(repo: string, token?: Credentials): Promise<A
   if (/^https?:\/\//i.test(repo)) return httpAddress(repo, token);
   if (/^ssh:\/\//i.test(repo)) {
     if (!URL.canParse(repo) || new URL(repo).hostname.startsWith('-')) throw bad(repo);
-    return { kind: 'ssh', url: repo, display: withoutPassword(repo) };
+    const url = withoutPassword(repo);
+    return { kind: 'ssh', url, display: url };
   }
   if (/^file:\/\//i.test(repo)) {
     if (!URL.canParse(repo)) throw bad(repo);

@@ -1,9 +1,10 @@
 /** Watches one branch of the remote, and keeps the last good commit of it. */
 import type { Clock } from '../clock.ts';
 import type { Oid } from '../manifest/resource.ts';
+import { goodRef, noteLeft } from './accepted.ts';
 import type { Clone } from './clone.ts';
 import { GitError } from './errors.ts';
-import { isAncestor } from './history.ts';
+import { isAncestor, reaches } from './history.ts';
 import { SETTLE_MS } from './ref-hints.ts';
 import type { CommitTrust } from './trust/trust.ts';
 
@@ -39,14 +40,11 @@ export interface Feed {
   close(): Promise<void>;
 }
 
+/** A head that is further back than so many commits is remembered as if the branch had left it. */
+const NEAR = 1000;
 const MAX_BACKOFF_MS = 120_000;
 /** Many operators of one host do not ask in step. */
 const JITTER = 0.1;
-
-/** The ref of the clone that holds the last good commit of a branch, apart from what was fetched; and from what was not verified, where that is asked. */
-export function goodRef(ref: string, verified = false): string {
-  return `refs/sluice-internal/${verified ? 'verified' : 'good'}/${encodeURIComponent(ref)}`;
-}
 
 export async function openFeed(options: FeedOptions): Promise<Feed> {
   const { clone, clock, ref, intervalMs, report, trust } = options;
@@ -136,6 +134,7 @@ function createLook({ clone, ref, acceptRewrite, trust }: FeedOptions) {
     if (held !== undefined) return held;
     accepting = false;
     told = fetched;
+    if (good !== undefined && !(await reaches(clone.objects, [fetched], good, NEAR))) await noteLeft(clone, good);
     await clone.refs.set(goodAt, fetched);
     return { kind: 'head', commit: fetched, previous: good };
   }

@@ -10,21 +10,31 @@ const MAX_WALK = 1000;
  * Whether `descendant` is `ancestor` or follows it. Newest commits are looked at first, so that a yes is near; a no walks
  * the whole history, which no clock that jumped can make wrong. An `ancestor` that the clone does not have is none.
  */
-export async function isAncestor(objects: Pick<Objects, 'commit'>, ancestor: Oid, descendant: Oid): Promise<boolean> {
-  if (ancestor === descendant) return true;
-  const seen = new Set([descendant]);
-  const open: { oid: Oid; commit: CommitData }[] = [{ oid: descendant, commit: await objects.commit(descendant) }];
-  while (open.length > 0) {
-    const newest = open.reduce(
-      (best, { commit }, index) => (commit.at > (open[best]?.commit.at ?? 0) ? index : best),
-      0,
-    );
+export const isAncestor = (objects: Pick<Objects, 'commit'>, ancestor: Oid, descendant: Oid): Promise<boolean> =>
+  reaches(objects, [descendant], ancestor);
+
+/** Whether any of `heads` is `commit` or follows it; heads that the clone does not have reach nothing. `most`: so many commits are looked at. */
+export async function reaches(
+  objects: Pick<Objects, 'commit'>,
+  heads: readonly Oid[],
+  commit: Oid,
+  most = Number.POSITIVE_INFINITY,
+): Promise<boolean> {
+  if (heads.includes(commit)) return true;
+  const seen = new Set(heads);
+  const open: CommitData[] = [];
+  for (const head of seen) {
+    const found = await (heads.length === 1 ? objects.commit(head) : objects.commit(head).catch(() => undefined));
+    if (found !== undefined) open.push(found);
+  }
+  for (let looked = 0; open.length > 0 && looked < most; looked++) {
+    const newest = open.reduce((best, { at }, index) => (at > (open[best]?.at ?? 0) ? index : best), 0);
     const [next] = open.splice(newest, 1);
-    for (const parent of next?.commit.parents ?? []) {
-      if (parent === ancestor) return true;
+    for (const parent of next?.parents ?? []) {
+      if (parent === commit) return true;
       if (seen.has(parent)) continue;
       seen.add(parent);
-      open.push({ oid: parent, commit: await objects.commit(parent) });
+      open.push(await objects.commit(parent));
     }
   }
   return false;

@@ -1,5 +1,6 @@
 /** What an operator is put together from: the parts that meet the system, unless a simulation has others. */
 import { existsSync } from 'node:fs';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pRetry from 'p-retry';
 import { type Clock, systemClock } from '../clock.ts';
@@ -48,7 +49,10 @@ export interface PauseSwitch {
 
 export const systemParts: Parts = {
   clock: systemClock,
-  openClone: ({ stateDir, repo }) => openClone({ stateDir, repo }),
+  async openClone({ stateDir, repo }) {
+    await keepToOneself(stateDir);
+    return await openClone({ stateDir, repo });
+  },
   openParses: ({ stateDir }) => openKeptParses(join(stateDir, 'parses')),
   nextEpoch: ({ dataDir, leastEpoch = 1 }) => Math.max(leastEpoch, nextEpoch(join(dataDir, 'targets'))),
   openTargets,
@@ -62,6 +66,12 @@ export const systemParts: Parts = {
   startHeartbeat,
   releaseMemory: () => void releaseLater(),
 };
+
+/** What was fetched is for the operator's user alone. A folder of somebody else's that may be written to stays as it is. */
+async function keepToOneself(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await chmod(folder, 0o700).catch(() => undefined);
+}
 
 async function openTargets(
   options: OperatorOptions,

@@ -2,9 +2,10 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { goodRef, isAccepted } from '../git/accepted.ts';
 import type { Clone } from '../git/clone.ts';
 import { GitError } from '../git/errors.ts';
-import { type Feed, type FeedEvent, goodRef, openFeed } from '../git/feed.ts';
+import { type Feed, type FeedEvent, openFeed } from '../git/feed.ts';
 import { newestChange } from '../git/history.ts';
 import { noteLease, resumeLease, takeLease } from '../git/lease.ts';
 import { symbolicTarget } from '../git/refs.ts';
@@ -103,7 +104,17 @@ async function openRepository(
   const trust = await trustOf(options, clone, parts);
   const { branch, epoch, reachable } = await begin(clone, options, parts, signal);
   log('debug', `holds epoch ${epoch}`);
-  const snapshots = await warming;
+  const read = await warming;
+  const verified = trust !== undefined;
+  const snapshots: Snapshots = {
+    load: read.load,
+    async resourceAt(commit, id) {
+      if (await isAccepted(clone, branch, verified, commit)) return await read.resourceAt(commit, id);
+      throw new Error(
+        `commit ${commit.slice(0, 10)}, which the status of ${id} names, is not of the config branch: nothing is taken from it; see who may write to sluice/*, and commit a manifest to go forward`,
+      );
+    },
+  };
   const open = () =>
     openStatusRemote({
       ...{ clone, clock: parts.clock, reachable, epoch, author: AUTHOR, log, signal },

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemClock } from '../../src/clock.ts';
+import { isAccepted } from '../../src/git/accepted.ts';
 import { openClone } from '../../src/git/clone.ts';
 import { list } from '../../src/git/compare.ts';
 import { type Feed, type FeedEvent, type FeedOptions, openFeed } from '../../src/git/feed.ts';
@@ -204,4 +205,25 @@ t.test('two that watch through one clone are each told of every commit', async (
   const second = commitFiles(path, { a: '2' });
   t.match(await one.next(), { commit: second });
   t.match(await other.next(), { commit: second });
+});
+
+t.test('what runs is read from commits of the config branch alone, those that it has left included', async (t) => {
+  const { path } = repository();
+  const first = commitFiles(path, { a: '1' });
+  const second = commitFiles(path, { a: '2' });
+  const watch = await watched(path);
+  await watch.next('head');
+  const amended = commitFiles(path, { a: '3' }, { orphan: true });
+  watch.feed.hint();
+  t.match(await watch.next('head'), { commit: amended });
+  const foreign = commitFiles(path, { a: 'evil' }, { branch: 'sluice/status' });
+  await watch.clone.transport.fetch('refs/heads/sluice/status', new AbortController().signal);
+  const accepted = (commit: string) => isAccepted(watch.clone, MAIN, false, commit);
+  t.equal(await accepted(amended), true);
+  t.equal(await accepted(second), true, 'a head that was amended');
+  t.equal(await accepted(first), true, 'what that one followed');
+  t.equal((await watch.clone.objects.commit(foreign)).message, 'change', 'it is in the clone');
+  t.equal(await accepted(foreign), false, 'whoever can write to another branch');
+  t.equal(await accepted('1'.repeat(40)), false);
+  t.equal(await isAccepted(watch.clone, MAIN, true, amended), false, 'nor what was not verified, where that is asked');
 });
