@@ -19,10 +19,17 @@ export interface LoadOptions {
 
 /** What is quiet is measured on both sides of what is busy: the machine may have something else to do on one of them. */
 type Phase = 'before' | 'busy' | 'after';
+/** A request without the answer that it should have had, and from when to when it was under way (`Date.now()`). */
+export interface Lost {
+  number: number;
+  began: number;
+  ended: number;
+  what: string;
+}
 export interface Tally {
   sent: number;
   times: number[];
-  lost: string[];
+  lost: Lost[];
 }
 export type Tallies = Record<Phase, Tally>;
 
@@ -56,6 +63,8 @@ async function ask(pool: Pool, hosts: string[], number: number, tally: Tally): P
   const host = hosts[number % hosts.length] ?? '';
   const withBody = number % 4 >= 2;
   const before = performance.now();
+  const began = Date.now();
+  const lose = (what: string) => void tally.lost.push({ number, began, ended: Date.now(), what });
   tally.sent++;
   try {
     const answer = await pool.request({
@@ -66,10 +75,9 @@ async function ask(pool: Pool, hosts: string[], number: number, tally: Tally): P
       bodyTimeout: TIMEOUT_MS,
     });
     const text = await answer.body.text();
-    if (answer.statusCode !== 200 || !/^[78]$/.test(text))
-      tally.lost.push(`${answer.statusCode} ${text.slice(0, 100)}`);
+    if (answer.statusCode !== 200 || !/^[78]$/.test(text)) lose(`${answer.statusCode} ${text.slice(0, 100)}`);
   } catch (error) {
-    tally.lost.push((error as Error).message);
+    lose((error as Error).message);
   }
   tally.times.push(performance.now() - before);
 }

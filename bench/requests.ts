@@ -89,7 +89,7 @@ export async function bench(): Promise<Figure[]> {
   const at = await place({ ...texts('7'), ...images });
   const { before, busy, after } = await measure(at);
   const lost = [...before.lost, ...busy.lost, ...after.lost];
-  for (const text of new Set(lost)) note(`lost: ${text}`);
+  for (const text of new Set(lost.map(({ what }) => what))) note(`lost: ${text}`);
   const p99 = (tally: Tally) => percentile(tally.times, 0.99);
   const [calm, under] = [Math.min(p99(before), p99(after)), p99(busy)];
   for (const [name, tally] of Object.entries({ before, rolling: busy, after })) {

@@ -26,7 +26,11 @@ const LOOK_MS = 5000;
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '30' }, http: { type: 'boolean', default: false } },
 });
-const minutes = Number(values.minutes);
+/** Until then it goes on; SIGINT ends it early, with what was seen. */
+let end = Number.POSITIVE_INFINITY;
+process.once('SIGINT', () => {
+  end = performance.now();
+});
 
 const IMAGE = { 'images/idle/1/image.yaml': 'command: [sleep, "1000000"]\n' };
 
@@ -94,7 +98,7 @@ async function soak(at: Place, running: Running): Promise<Figures> {
   const watch = watchStatus(at.repo);
   const pid = running.process.pid ?? 0;
   const began = performance.now();
-  const end = began + minutes * 60_000;
+  end = began + Number(values.minutes) * 60_000;
   let nextLook = began;
   for (let number = 1; performance.now() < end; number++) {
     if (running.process.exitCode !== null)
@@ -161,7 +165,8 @@ const ROWS: Row[] = [
 ];
 
 function report({ sights, latencies, missing, commits }: Figures, left: string[]): boolean {
-  const third = (minutes * 60_000) / 3;
+  const third = ((sights.at(-1)?.at ?? 0) + 1) / 3;
+  const minutes = Math.round(third / 20_000);
   const within = (index: number) => (at: number) => at >= third * index && at < third * (index + 1);
   const thirds = [0, 1, 2].map((index) => ({
     sights: sights.filter(({ at }) => within(index)(at)),
@@ -192,7 +197,11 @@ try {
   running =
     server === undefined ? operator(at) : remoteOperator(at, `${server.url}/config/.git`, {}, '--push-interval', '1s');
   const ready = () => git(at.repo, ['tag', '-l', 'sluice/workload/*/1']).split('\n').length >= RESOURCES * 0.75;
-  await until('all are rolled out', ready, 300, 1000);
+  await until('all are rolled out', ready, 900, 1000).catch((error: Error) => {
+    throw new Error(
+      `${error.message}; the log ends:\n${running === undefined ? '' : logged(running).slice(-20).join('\n')}`,
+    );
+  });
   const figures = await soak(at, running);
   running.process.kill('SIGTERM');
   await running.exit;

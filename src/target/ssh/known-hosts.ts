@@ -1,5 +1,6 @@
 /** The file in which OpenSSH keeps the keys of hosts. PURE. */
 import { createHash, createHmac } from 'node:crypto';
+import { compileGlob } from '../../plan/glob.ts';
 
 interface Entry {
   marker: string | undefined;
@@ -36,15 +37,8 @@ function matcher(names: string): (name: string) => boolean {
   return (name) => wanted.some((test) => test(name)) && !excluded.some((test) => test(name));
 }
 
-function glob(pattern: string): (name: string) => boolean {
-  if (!/[*?]/.test(pattern)) return (name) => name === pattern;
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  const whole = new RegExp(`^${source}$`);
-  return (name) => whole.test(name);
-}
+/** Only `*` and `?` mean something here: a bracket is that of an address with a port. */
+const glob = (pattern: string) => compileGlob(pattern.replaceAll('[', '[[]'));
 
 const ALGORITHMS: Record<string, readonly string[]> = {
   'ssh-ed25519': ['ssh-ed25519'],

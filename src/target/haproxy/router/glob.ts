@@ -4,7 +4,7 @@
  * What they are matched against is `shop.localhost&beta=12&x=a b&`: the host, and the query decoded, where an `&` that was encoded
  * is the byte 01 and a `=` that was encoded is 02, so that the others part the parameters.
  */
-import { type GlobToken, tokenize } from '../../../plan/route.ts';
+import { type GlobToken, tokenize } from '../../../plan/glob.ts';
 
 type Rule = Record<string, string>;
 
