@@ -46,6 +46,25 @@ t.test('onDeploy all: 100 % once the new version is ready; the earlier one is ke
   t.same(weights(w), { v3: 100 });
 });
 
+t.test(
+  'traffic that will not be moved fails the rollout long before its deadline, in the words of whoever refuses it',
+  async (t) => {
+    const w = running();
+    w.refusal = 'Gateway public refuses the route: UnsupportedValue: a regular expression';
+    commit(w, service('b'));
+    run(w, (at) => at.asked !== undefined);
+    const began = w.now;
+    run(w, phase('Paused'));
+    t.match(w.state?.rollout, { reason: 'Failure', message: /^no progress, and none to come; Gateway public refuses/ });
+    t.equal(w.now - began, 10_000);
+    t.same(weights(w), { v1: 100 }, 'what served serves on');
+    w.refusal = undefined;
+    operate(w, 'continue');
+    run(w, rested);
+    t.same(weights(w), { v2: 100 });
+  },
+);
+
 t.test('keepVersions 0 stops the earlier version after its traffic is gone', async (t) => {
   const w = running({ keepVersions: 0 });
   commit(w, service('b', { keepVersions: 0 }));

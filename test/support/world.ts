@@ -16,6 +16,9 @@ export interface World {
   operatorPaused: boolean;
   units: LiveUnit[];
   traffic: TrafficPolicy | undefined;
+  /** What whoever divides the traffic says against the policy that it is asked for; while it does, traffic stays as it is. */
+  refusal: string | undefined;
+  asked: { policy: TrafficPolicy; since: Instant } | undefined;
   complete: boolean;
   /** Milliseconds from start to ready by revision; absent: never. */
   startTime: Record<string, number>;
@@ -38,6 +41,8 @@ export function world(declared: Resource, over: Partial<World> = {}): World {
     operatorPaused: false,
     units: [],
     traffic: undefined,
+    refusal: undefined,
+    asked: undefined,
     complete: true,
     startTime: {},
     exits: new Set(),
@@ -136,6 +141,8 @@ const look = (w: World): Live => ({
   complete: w.complete,
   units: w.units.map((unit) => ({ ...unit })),
   ...(w.traffic === undefined ? {} : { traffic: w.traffic }),
+  ...(w.asked && { routing: w.asked.policy }),
+  ...(w.asked && w.refusal !== undefined && { refused: { message: w.refusal, since: w.asked.since } }),
 });
 
 const startedAt = (unit: LiveUnit) => Number.parseInt(unit.attempt.slice(unit.attempt.indexOf('.') + 1), 36);
@@ -145,6 +152,10 @@ const readyAt = (w: World, unit: LiveUnit) =>
     : Number.POSITIVE_INFINITY;
 
 function age(w: World): void {
+  if (w.asked !== undefined && w.refusal === undefined) {
+    w.traffic = w.asked.policy;
+    w.asked = undefined;
+  }
   for (const unit of w.units) {
     if (unit.phase === 'starting' && readyAt(w, unit) <= w.now) {
       Object.assign(unit, { phase: 'running', ready: true, readySince: w.now });
@@ -158,7 +169,8 @@ function act(w: World, action: Action): void {
       if (!w.units.some((unit) => unit.version === name && unit.ready))
         throw new Error(`traffic to ${name}, which is not ready`);
     }
-    w.traffic = action.policy;
+    if (w.refusal !== undefined && action.policy !== undefined) w.asked = { policy: action.policy, since: w.now };
+    else w.traffic = action.policy;
   } else if (action.kind === 'stop') {
     w.units = w.units.filter((unit) => unit.id !== action.unit);
   } else if (action.kind === 'start') {
