@@ -65,6 +65,7 @@ export function createConfig(remote: Remote, kinds: readonly Kind[]): Config {
   function commit(message: string, parents = log.slice(-1)): void {
     const oid = remote.commit(files, parents, message);
     snapshots.set(oid, { files: new Map(files), drafts: new Map(drafts) });
+    for (const text of files.values()) if (text.includes('confirmDeletion')) agreed.add(text);
     log.push(oid);
     every.push(oid);
     remote.force(MAIN, oid);
@@ -82,9 +83,9 @@ export function createConfig(remote: Remote, kinds: readonly Kind[]): Config {
     return (there.length - left.length) * 2 > there.length || !left.some(({ kind }) => kind === gone.kind);
   }
 
-  function confirmed(oid: Oid): boolean {
-    return [...files.values()].some((text) => text.includes('confirmDeletion') && text.includes(oid));
-  }
+  /** Ever: what was agreed to holds, though its file goes, or the history in which it was. */
+  const agreed = new Set<string>();
+  const confirmed = (oid: Oid): boolean => [...agreed].some((text) => text.includes(oid));
 
   function declare(resource: Declared, draft: Draft): void {
     drafts.set(resource.id, draft);
@@ -113,11 +114,11 @@ export function createConfig(remote: Remote, kinds: readonly Kind[]): Config {
       const gone = resources.find((one) => one.id === id);
       if (gone === undefined || every.every((oid) => has(oid, gone))) return 'present';
       const without = every.filter((oid, index) => index > 0 && !has(oid, gone));
-      const agreed = without.some((oid) => {
+      const isAgreed = without.some((oid) => {
         const last = every.slice(0, every.indexOf(oid)).findLast((before) => has(before, gone));
         return last === undefined || !guarded(last, oid, gone) || confirmed(oid);
       });
-      return agreed ? 'agreed' : 'unconfirmed';
+      return isAgreed ? 'agreed' : 'unconfirmed';
     },
     edit(index, fieldIndex, value, all) {
       for (const resource of all ? resources : [pick(index)]) {
