@@ -9,7 +9,7 @@ import type { ClusterResource, FleetResource, ResourceId } from '../../src/manif
 import { changeOf } from '../../src/plan/change.ts';
 import { describeText } from '../../src/plan/describe.ts';
 import { nothingSettled } from '../../src/plan/plan.ts';
-import { type FleetWorld, fleetWorld, operate, run } from '../support/fleet-world.ts';
+import { commit, type FleetWorld, fleetWorld, operate, run } from '../support/fleet-world.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../../examples-repo', import.meta.url));
 type Declared = FleetResource | ClusterResource;
@@ -40,8 +40,7 @@ function settled(...resources: Declared[]): FleetWorld {
   if (first === undefined) throw new Error('nothing is declared');
   const w = fleetWorld(first, []);
   for (const [index, resource] of resources.entries()) {
-    w.declared = resource;
-    w.commit = `c${index + 1}`;
+    if (index > 0) commit(w, resource, `c${index + 1}`);
     const isDone = () => w.phases.at(-1) === `${index + 1} Succeeded`;
     run(w, () => isDone() || w.phases.at(-1) === `${index + 1} Paused Batch`);
     if (!isDone()) operate(w, 'continue');

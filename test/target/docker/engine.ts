@@ -1,5 +1,6 @@
 /** A Docker Engine of the test's own, with images made from what is on this machine: no registry is asked. */
 import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -84,7 +85,9 @@ export async function startEngine(more: string[] = []): Promise<TestEngine> {
 function makeBridge(): string {
   const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' });
   const name = `sluice${process.pid}`;
-  ip('link', 'add', 'name', name, 'type', 'bridge');
+  // A bridge without an address of its own takes that of a container, and another when that one ends: answers on their way were lost.
+  const address = `02${randomBytes(5).toString('hex')}`.replace(/..(?=.)/g, '$&:');
+  ip('link', 'add', 'name', name, 'address', address, 'type', 'bridge');
   const taken = ip('-4', '-o', 'address');
   const free = Array.from({ length: 200 }, (_, index) => `10.213.${(process.pid + index) % 250}`);
   const net = free.find((prefix) => !taken.includes(`${prefix}.`)) ?? '10.213.251';
