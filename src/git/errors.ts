@@ -162,13 +162,16 @@ const PROGRAM_ERRORS: [RegExp, GitErrorCode, string][] = [
   ],
 ];
 
+/** `remote: Counting objects:  20% (1/5)`: it is asked for so that a transfer that stands still is told from one that goes on. */
+const PROGRESS = /^remote: (Enumerating objects|[A-Z][a-z]+ [a-z]+: +\d+%|Total \d)/;
+
 /** What a failed run of the `git` program means. `stderr` may hold addresses: it is redacted. */
 export function programError(doing: string, where: string, stderr: string, failure?: string): GitError {
   if (failure === 'timeout' || failure === 'silence')
     return new GitError('timeout', `${where}: no answer in time to ${doing}; asking again later`);
   const said = redact(stderr)
     .split(/[\r\n]+/)
-    .filter((line) => /^(fatal|error|remote|ssh|.*denied)/i.test(line.trim()))
+    .filter((line) => /^(fatal|error|remote|ssh|.*denied)/i.test(line.trim()) && !PROGRESS.test(line.trim()))
     .slice(0, 3)
     .join(', ')
     .slice(0, 500);
