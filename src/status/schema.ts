@@ -1,5 +1,6 @@
 /** What is read from the status branch is data that anybody may have edited: it counts only if it has this shape. */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { createRequire } from 'node:module';
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import type { StatusDocument } from './document.ts';
 import { sizeOf } from './fold.ts';
 import { unitsWrong } from './units.ts';
@@ -262,6 +263,8 @@ let compiled: ValidateFunction<StatusDocument> | undefined;
 /** Compiled at the first use: it takes some 50 ms, and most commands need none of it. */
 function validator(): ValidateFunction<StatusDocument> {
   if (compiled === undefined) {
+    // Loaded by who has a status to read: it takes as long as much else of a start.
+    const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
     const ajv = new Ajv({ allowUnionTypes: true });
     ajv.addFormat('units', (value: string) => UNITS.test(value) && sizeOf(value) !== undefined);
     ajv.addFormat('time', (value: string) => TIME.test(value) && !Number.isNaN(Date.parse(value)));

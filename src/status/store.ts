@@ -14,6 +14,7 @@ import type { RolloutDocument } from './rollout.ts';
 import { type Summary, summaryOf } from './summary.ts';
 import { StatusFileError, toText } from './text.ts';
 import { type UnitsDocument, unitsFromDocument, unitsToDocument } from './units.ts';
+import { fromText } from './yaml.ts';
 
 /** What of the Git layer reading needs. */
 export type StatusObjects = Pick<Objects, 'commit' | 'tree' | 'blobs'>;
@@ -57,7 +58,6 @@ async function readBranch(
     }
   }
   if (byOid.size === 0) return { branch, oids };
-  const { fromText } = await import('./yaml.ts');
   const texts = new Map<string, string>();
   const read: FromText = (id, content) => fromText(id, content, texts);
   await objects.blobs([...byOid.keys()], (oid, content) => {

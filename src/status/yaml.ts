@@ -1,5 +1,5 @@
-/** A status file back from its text. Nothing is trusted: the branch may have been edited by anybody. Loaded by whoever has some to read. */
-import { parse, YAMLError } from 'yaml';
+/** A status file back from its text. Nothing is trusted: the branch may have been edited by anybody. */
+import { createRequire } from 'node:module';
 import type { ResourceId } from '../manifest/resource.ts';
 import { readBlock, type Value } from './block.ts';
 import type { StatusDocument } from './document.ts';
@@ -64,6 +64,8 @@ function shared<T>(value: T, texts: Texts): T {
 }
 
 function editedValue(file: string, text: string): unknown {
+  // What Sluice wrote needs no parser but its own.
+  const { parse, YAMLError } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
   try {
     return parse(text, { maxAliasCount: 0, stringKeys: true, logLevel: 'error' });
   } catch (error) {
