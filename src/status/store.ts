@@ -14,7 +14,7 @@ import type { RolloutDocument } from './rollout.ts';
 import { type Summary, summaryOf } from './summary.ts';
 import { StatusFileError, toText } from './text.ts';
 import { type UnitsDocument, unitsFromDocument, unitsToDocument } from './units.ts';
-import { fromText } from './yaml.ts';
+import { fromText, type Texts } from './yaml.ts';
 
 /** What of the Git layer reading needs. */
 export type StatusObjects = Pick<Objects, 'commit' | 'tree' | 'blobs'>;
@@ -57,11 +57,9 @@ async function readBranch(
       });
     }
   }
-  if (byOid.size === 0) return { branch, oids };
-  const texts = new Map<string, string>();
-  const read: FromText = (id, content) => fromText(id, content, texts);
+  const texts: Texts = new Map();
   await objects.blobs([...byOid.keys()], (oid, content) => {
-    for (const id of byOid.get(oid) ?? []) branch.resources.set(id, readOne(id, content, read));
+    for (const id of byOid.get(oid) ?? []) branch.resources.set(id, readOne(id, content, texts));
   });
   return { branch, oids };
 }
@@ -81,11 +79,9 @@ async function statusEntries(objects: StatusObjects, root: Oid): Promise<{ id: R
   return found;
 }
 
-type FromText = (id: ResourceId, content: Buffer) => StatusDocument;
-
-function readOne(id: ResourceId, content: Buffer, fromText: FromText): ReadStatus {
+function readOne(id: ResourceId, content: Buffer, texts: Texts): ReadStatus {
   try {
-    const document = fromText(id, content);
+    const document = fromText(id, content, texts);
     return { state: fromDocument(document), document };
   } catch (error) {
     if (error instanceof StatusFileError) return { error };
