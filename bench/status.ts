@@ -39,7 +39,7 @@ async function sample(repo: string, folder: string): Promise<Sample> {
     prepare: site.remote.prepare,
     async push(write, wishes) {
       pushes++;
-      return await site.remote.push(write, wishes);
+      return await site.remote.push(write, wishes, false);
     },
     failed: (error) => note(String(error)),
     intervalMs: 10_000,

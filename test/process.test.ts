@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { environment, run } from '../src/process.ts';
 
@@ -35,6 +36,8 @@ t.test('it may put away what it made, and is killed when it does not end', async
   await sh('trap \'rm "$ROOT/lock"; exit 1\' TERM; touch "$ROOT/lock"; sleep 600 & wait', { timeoutMs: 300 });
   t.notOk(existsSync(lock), 'as git removes its locks');
   t.match(await sh("trap '' TERM; sleep 600; sleep 600", { timeoutMs: 100 }), { failure: 'timeout' });
+  // It was sent the signal that nothing survives, and may still be on its way out.
+  for (const until = Date.now() + 10_000; left().length > 0 && Date.now() < until; ) await sleep(20);
   t.same(left(), []);
 });
 

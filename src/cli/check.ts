@@ -2,16 +2,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isCluster, isReplicas } from '../manifest/kinds.ts';
-import type {
-  Declared,
-  DockerTarget,
-  InstanceResource,
-  KubernetesTarget,
-  ReplicasResource,
-  Resource,
-  ResourceId,
-} from '../manifest/resource.ts';
+import type { Declared, InstanceResource, ReplicasResource, Resource, ResourceId } from '../manifest/resource.ts';
 import { runnableOf } from '../manifest/runnable.ts';
+import type { DockerTarget, KubernetesTarget } from '../manifest/target.ts';
 import { secretsFrom } from '../operator/secrets.ts';
 import type { Live } from '../plan/live.ts';
 import { nothingSettled, type Plan, type Settled } from '../plan/plan.ts';
@@ -22,6 +15,7 @@ import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
 import { inspectDocker } from '../target/docker/target.ts';
 import { haproxyAddress } from '../target/haproxy/router/client.ts';
+import { instancesFolder } from '../target/instances/folders.ts';
 import { inspectNodes } from '../target/kubernetes/nodes/inspect.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { lookingAt, openImages } from '../target/local/image.ts';
@@ -107,11 +101,12 @@ function inspect(asked: Asked<InstanceResource>): Promise<{ live: Live; results:
   const { resource, declared } = asked;
   const { target } = resource.spec;
   const host = declared.hostTargets.get(target);
-  const kubernetes = declared.targets.get(target)?.kubernetes;
+  const { docker, kubernetes } = declared.targets.get(target) ?? {};
   const signal = AbortSignal.timeout(LONGEST_MS);
   const plan = (live: Live) => planOf(asked, live);
   if (host !== undefined) return inspectHosts(resource, host.ssh, plan, signal);
   if (kubernetes !== undefined && isCluster(resource)) return inspectNodes(resource, kubernetes, plan, signal);
+  if (docker !== undefined) return inspectOnEngine(asked, docker, plan, signal);
   return withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
 }
 
@@ -162,22 +157,48 @@ async function withLocal<T>({ resource, declared, data, options }: Asked, ask: (
   }
 }
 
-async function precheckContainers(
+/** Asks with the router of a target on an engine, which another process holds. */
+async function withRouterOf<T>(
+  data: string,
+  name: string,
+  docker: DockerTarget,
+  ask: (router: Local['router']) => Promise<T>,
+): Promise<T> {
+  const own = haproxyAddress(docker) === undefined ? data : join(data, 'targets', name);
+  const router = await dial(routerDirectory(own));
+  if (router === undefined) throw new Failure(`no router runs for ${own}; the operator starts it: sluice run`);
+  try {
+    return await ask({ answers: async () => void (await router.call('health', null)), address: () => router.health });
+  } finally {
+    router.close();
+  }
+}
+
+function precheckContainers(
   { resource, options, data }: Asked<ReplicasResource>,
   name: string,
   docker: DockerTarget,
 ): Promise<PrecheckResult[]> {
-  const own = haproxyAddress(docker) === undefined ? data : join(data, 'targets', name);
-  const router = await dial(routerDirectory(own));
-  if (router === undefined) throw new Failure(`no router runs for ${own}; the operator starts it: sluice run`);
-  const asking = { answers: async () => void (await router.call('health', null)), address: () => router.health };
-  try {
-    const secrets = secretsFrom(options.secretsDir);
-    const what = { spec: resource.spec, runnable: runnableOf(resource) };
-    return await inspectDocker({ name, docker: withProject(docker, data), secrets, router: asking, ...what });
-  } finally {
-    router.close();
-  }
+  const secrets = secretsFrom(options.secretsDir);
+  const what = { spec: resource.spec, runnable: runnableOf(resource) };
+  return withRouterOf(data, name, docker, (router) =>
+    inspectDocker({ name, docker: withProject(docker, data), secrets, router, ...what }),
+  );
+}
+
+async function inspectOnEngine(
+  { resource, options, data }: Asked<InstanceResource>,
+  docker: DockerTarget,
+  plan: (live: Live) => Plan,
+  signal: AbortSignal,
+): Promise<{ live: Live; results: PrecheckResult[] }> {
+  const { inspectContainers } = await import('../target/docker/instances/inspect.ts');
+  const name = resource.spec.target;
+  const root = instancesFolder(join(data, 'targets', name));
+  const secrets = secretsFrom(options.secretsDir);
+  return withRouterOf(data, name, docker, (router) =>
+    inspectContainers(resource, { name, docker: withProject(docker, data), root, secrets, router }, plan, signal),
+  );
 }
 
 async function precheckPods(

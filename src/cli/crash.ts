@@ -1,6 +1,7 @@
 /** What an operator that ends by an error of its own leaves for whoever looks into it: a report in the state folder, without secrets. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../error-text.ts';
 import { redact } from '../git/errors.ts';
 import type { OperatorOptions } from '../operator/options.ts';
 import { type LogEntry, recorded } from '../operator/recorder.ts';
@@ -30,7 +31,7 @@ export function reportingCrashes(options: OperatorOptions): OperatorOptions {
   nameReport(options, log);
   process.once('uncaughtException', (error: unknown) => {
     const path = writeReport(options, error, entries());
-    const said = without(secretsOf(options), error instanceof Error ? error.message : String(error));
+    const said = without(secretsOf(options), messageOf(error));
     printError(
       `the operator ended by an error of its own: ${said}; what it was doing stands in ${path}; it goes on where it was when it is started again`,
     );

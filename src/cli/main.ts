@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { messageOf } from '../error-text.ts';
 import { GitError } from '../git/errors.ts';
 import { registerCheck } from './check.ts';
 import { registerDemo } from './demo.ts';
@@ -50,7 +51,7 @@ async function main(args: string[]): Promise<void> {
   } catch (error) {
     process.exitCode = statusOf(error);
     if (error instanceof CommanderError) return;
-    printError(error instanceof Error ? error.message : String(error));
+    printError(messageOf(error));
     if (process.env.SLUICE_DEBUG && error instanceof Error) writeErr(`${error.stack}\n`);
   }
 }

@@ -1,6 +1,7 @@
 /** Over which instances `sluice plan` plans a fleet or a cluster, and what it can tell of their versions. */
 import { isInstances } from '../manifest/kinds.ts';
-import type { HostTarget, Resource } from '../manifest/resource.ts';
+import type { Resource } from '../manifest/resource.ts';
+import type { HostTarget } from '../manifest/target.ts';
 import { assumeInstances } from '../plan/assumed.ts';
 import type { Change, Known } from '../plan/change.ts';
 import { versionChecks } from '../rollout/version-skew.ts';

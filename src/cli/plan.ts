@@ -63,6 +63,7 @@ const NOTHING: Declared = {
   operations: new Map(),
   targets: new Map(),
   hostTargets: new Map(),
+  targetNames: new Set(),
   diagnostics: [],
   invalid: new Set(),
   unreadable: new Set(),

@@ -92,7 +92,7 @@ const barOf = ({ done, total }: StageDocument): string => (done === undefined ? 
 
 /** All about one resource. */
 export function detail(document: Measured, now: number): string {
-  const { rollout, versions, instances, traffic, operations, repairs, router = [] } = document;
+  const { rollout, versions, instances, traffic, operations, scaled, repairs, router = [] } = document;
   const own = router.find(({ version }) => version === undefined);
   const head = [
     `${colours.bold(document.resource)}  ${healthText(document.health)}${document.message && `  ${document.message}`}`,
@@ -101,6 +101,7 @@ export function detail(document: Measured, now: number): string {
     ...(instances ? instancesLines(instances) : []),
     ...(traffic ? [`traffic   ${trafficText(policyFromDocument(traffic))}`] : []),
     ...(own ? [`requests  ${countsText(own)}`] : []),
+    ...(scaled ? [`replicas  ${scaled.replicas}, by ${scaled.by}`] : []),
     ...(repairs.count > 0
       ? [`repairs   ${repairs.count}${repairs.last ? `, the last at ${clock(repairs.last)}` : ''}`]
       : []),

@@ -5,6 +5,8 @@ import { isCluster, isReplicas } from '../manifest/kinds.ts';
 import type { Declared, Diagnostic, Resource } from '../manifest/resource.ts';
 import { readYaml, type YamlDocument } from '../manifest/yaml.ts';
 import { notHonouredByDocker } from '../target/docker/honour.ts';
+import { notHonouredByContainers } from '../target/docker/instances/honour.ts';
+import { sharedListen } from '../target/haproxy/router/shared.ts';
 import { notHonouredByInstances } from '../target/hosts/honour.ts';
 import { notHonouredByKubernetes, notRunByKubernetes } from '../target/kubernetes/honour.ts';
 import { notHonouredByNodes } from '../target/kubernetes/nodes/honour.ts';
@@ -25,7 +27,10 @@ function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHon
   if (isCluster(resource) && targets.get(target)?.kubernetes !== undefined)
     return below(['spec'], notHonouredByNodes(resource));
   if (!isReplicas(resource)) {
-    const policy = targets.get(target)?.policy?.resources !== undefined;
+    const { docker, policy: rules } = targets.get(target) ?? {};
+    const policy = rules?.resources !== undefined;
+    if (docker !== undefined)
+      return below(['spec'], [...notHonouredByContainers(resource, docker, policy), ...sharedListen(target, targets)]);
     return below(['spec'], notHonouredByInstances(resource, { hosts: hostTargets.has(target), policy }));
   }
   const { docker, kubernetes } = targets.get(target) ?? {};
@@ -38,7 +43,7 @@ function fieldsOf(resource: Resource, { targets, hostTargets }: Targets): NotHon
     ];
   return docker === undefined
     ? below(['spec', 'template'], notHonoured(template))
-    : below(['spec'], notHonouredByDocker(spec, template, docker));
+    : below(['spec'], [...notHonouredByDocker(spec, template, docker), ...sharedListen(target, targets)]);
 }
 
 const below = (start: PathSegment[], fields: NotHonoured[]): NotHonoured[] =>

@@ -89,8 +89,8 @@ export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone
   const gitdir = join(stateDir, key, 'clone.git');
   const git = path === undefined ? undefined : { path, gitdir, env: gitEnvironment(accessOf(address)) };
   await removeStaleLocks(gitdir);
-  const objects = await openWhole(gitdir, git);
-  const tidy = keepTidy(gitdir, git);
+  const tidy = keepTidy(gitdir, git, local);
+  const objects = await openWhole(gitdir, git, tidy.packed);
   const remote = connect({ address, gitdir, objects, ...(local && { local }), ...(git && { git }) });
   return {
     gitdir,
@@ -104,7 +104,7 @@ export async function openClone({ stateDir, repo }: CloneOptions): Promise<Clone
     tidy,
     async renew() {
       objects.close();
-      objects.unsent.clear();
+      objects.forget();
       await makeAnew(gitdir);
     },
     async close() {
@@ -120,8 +120,9 @@ const notesOf = (gitdir: string): Notes => ({
   write: (name, text) => writeFileAtomic(join(gitdir, name), text),
 });
 
-function openStore(gitdir: string, git: GitProgram | undefined): ObjectStore {
-  return git === undefined ? openIsomorphicObjects(gitdir) : openNativeObjects(git);
+/** Without git nothing is ever packed again. */
+function openStore(gitdir: string, git: GitProgram | undefined, packed: () => void): ObjectStore {
+  return git === undefined ? openIsomorphicObjects(gitdir) : openNativeObjects(git, packed);
 }
 
 interface Parts {
@@ -157,12 +158,12 @@ function withoutCredentials(address: Address): Address {
 }
 
 /** A clone that is not whole is made anew. What was read to find out is known to the store. */
-async function openWhole(gitdir: string, git: GitProgram | undefined): Promise<ObjectStore> {
-  const store = openStore(gitdir, git);
+async function openWhole(gitdir: string, git: GitProgram | undefined, packed: () => void): Promise<ObjectStore> {
+  const store = openStore(gitdir, git, packed);
   if (await isWhole(gitdir, store)) return store;
   store.close();
   await makeAnew(gitdir);
-  return openStore(gitdir, git);
+  return openStore(gitdir, git, packed);
 }
 
 /** A clone that was made to the end, whose refs name commits that can be read with all their trees. */

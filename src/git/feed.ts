@@ -124,7 +124,7 @@ function createLook({ clone, ref, acceptRewrite, trust }: FeedOptions) {
   async function take(good: Oid | undefined, signal: AbortSignal): Promise<FeedEvent> {
     const fetched = await clone.transport.fetch(ref, signal);
     if (fetched === undefined) throw await noBranch(clone, ref, signal);
-    clone.tidy.fetched();
+    clone.tidy.packed();
     const isFree = good === undefined || accepting || clone.local !== undefined;
     held = undefined;
     if (!isFree && !(await isAncestor(clone.objects, good, fetched)))

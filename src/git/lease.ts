@@ -2,6 +2,7 @@
  * `refs/sluice/lease`: who operates the repository. Each epoch is a commit on the one before it, so that a push that only
  * goes forward is a compare-and-swap: of two operators that start, one gets the epoch and the other the next.
  */
+import { randomBytes } from 'node:crypto';
 import type { Oid } from '../manifest/resource.ts';
 import type { Clone } from './clone.ts';
 import { GitError, PushRejected } from './errors.ts';
@@ -27,6 +28,21 @@ export async function readLease(clone: Clone, signal: AbortSignal): Promise<Leas
   return commit === undefined ? undefined : parseLease(commit, (await clone.objects.commit(commit)).message);
 }
 
+/**
+ * Who holds a later epoch than this one, if anybody does. One that was resumed stands only in the clone: whoever starts with the
+ * same state folder while the remote is down.
+ */
+export async function laterHolder(
+  clone: Clone,
+  epoch: number,
+  signal: AbortSignal,
+): Promise<Pick<Lease, 'epoch' | 'holder'> | undefined> {
+  const held = await heldEpoch(clone);
+  if (held > epoch) return { epoch: held, holder: 'with the same state folder' };
+  const lease = await readLease(clone, signal);
+  return lease !== undefined && lease.epoch > epoch ? lease : undefined;
+}
+
 /** Somebody else has taken what was to be taken over. */
 export class LeaseMoved extends Error {}
 
@@ -47,10 +63,12 @@ export async function takeLease(
     const held = await readLease(clone, signal);
     if (from !== undefined && held?.commit !== from.commit) throw new LeaseMoved('the lease was taken by another');
     const lease = { epoch: Math.max((held?.epoch ?? 0) + 1, atLeast), holder, at: now };
+    // Two that start alike in the same millisecond would make the same commit, and both take it for theirs.
+    const nonce = randomBytes(6).toString('hex');
     const commit = await clone.objects.writeCommit({
       tree: await clone.objects.writeTree([]),
       parents: held === undefined ? [] : [held.commit],
-      message: `${SUBJECT}: epoch ${lease.epoch}\n\n${JSON.stringify(lease)}\n`,
+      message: `${SUBJECT}: epoch ${lease.epoch}\n\n${JSON.stringify({ ...lease, nonce })}\n`,
       author: { name: 'Sluice', email: 'sluice@localhost' },
       at: now,
     });
@@ -72,14 +90,16 @@ export const noteLease = ({ notes }: Clone, epoch: number): Promise<void> => not
  * that the process that held it before is fenced off: 7, 7.001, 7.002 … and 8 for whoever takes the lease next.
  * Undefined: nothing was held, or it was resumed too often.
  */
-export async function resumeLease({ notes }: Clone): Promise<number | undefined> {
-  const held = Number((await notes.read(HELD_NOTE)) ?? Number.NaN);
+export async function resumeLease(clone: Clone): Promise<number | undefined> {
+  const held = await heldEpoch(clone);
   if (!(held > 0)) return undefined;
   const thousandths = Math.round(held * 1000) + 1;
   if (thousandths % 1000 === 0) return undefined;
-  await notes.write(HELD_NOTE, `${thousandths / 1000}\n`);
+  await clone.notes.write(HELD_NOTE, `${thousandths / 1000}\n`);
   return thousandths / 1000;
 }
+
+const heldEpoch = async ({ notes }: Clone): Promise<number> => Number((await notes.read(HELD_NOTE)) ?? Number.NaN);
 
 function parseLease(commit: Oid, message: string): Lease {
   const lease = leaseOfMessage(message);

@@ -4,14 +4,13 @@ import { access, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Oid } from '../manifest/resource.ts';
 import { compress } from './deflate.ts';
-import { hashObject, type ObjectType } from './object-format.ts';
+import type { RawObject } from './object-format.ts';
 
 /** Idempotent: the name of an object is its content. */
-export async function writeLoose(gitdir: string, type: ObjectType, content: Buffer): Promise<Oid> {
-  const oid = hashObject(type, content);
+export async function writeLoose(gitdir: string, oid: Oid, { type, content }: RawObject): Promise<void> {
   const directory = join(gitdir, 'objects', oid.slice(0, 2));
   const path = join(directory, oid.slice(2));
-  if (await exists(path)) return oid;
+  if (await exists(path)) return;
   const bytes = await compress(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]));
   const temporary = join(directory, `tmp_obj_${randomBytes(6).toString('hex')}`);
   const file = await create(directory, temporary);
@@ -25,7 +24,6 @@ export async function writeLoose(gitdir: string, type: ObjectType, content: Buff
     await rm(temporary, { force: true });
     throw error;
   }
-  return oid;
 }
 
 async function create(directory: string, temporary: string) {

@@ -9,11 +9,13 @@ import {
   formatCommit,
   formatTag,
   formatTree,
+  hashObject,
   type ObjectType,
   parseCommit,
   parseTree,
   type RawObject,
 } from './object-format.ts';
+import { keepPack } from './pack.ts';
 import type { CommitData, Objects, TreeEntry } from './types.ts';
 
 /** Where bytes come from: a `git cat-file` process, or isomorphic-git. */
@@ -25,12 +27,24 @@ export interface ObjectReader {
 
 /** Where bytes go to, and which commits are there without their parents. */
 export interface ObjectStorage {
-  write(type: ObjectType, content: Buffer): Promise<Oid>;
+  /** On disk when it resolves. */
+  keep(objects: ReadonlyMap<Oid, RawObject>): Promise<void>;
   shallow: Promise<ReadonlySet<Oid>>;
 }
 
-const storageOf = (gitdir: string): ObjectStorage => ({
-  write: (type, content) => writeLoose(gitdir, type, content),
+/** Fewer stay loose, as git itself has it of what it receives (receive.unpackLimit): a folder of many small packs is slow to search. */
+const UNPACK_LIMIT = 100;
+
+/** `packed` is told of each pack that it makes. */
+export const storageOf = (gitdir: string, packed = () => {}): ObjectStorage => ({
+  async keep(objects) {
+    if (objects.size < UNPACK_LIMIT) {
+      await Promise.all([...objects].map(([oid, object]) => writeLoose(gitdir, oid, object)));
+    } else {
+      await keepPack(gitdir, objects);
+      packed();
+    }
+  },
   shallow: readShallow(gitdir),
 });
 
@@ -38,6 +52,10 @@ const storageOf = (gitdir: string): ObjectStorage => ({
 export interface ObjectStore extends Objects {
   /** Written by this process and not pushed so far. */
   unsent: Set<Oid>;
+  /** What was written is in memory until this: on disk when it resolves. */
+  settle(): Promise<void>;
+  /** What was written and not pushed was never written. */
+  forget(): void;
   raw(oid: Oid): Promise<RawObject>;
   has(oid: Oid): Promise<boolean>;
   close(): void;
@@ -52,10 +70,11 @@ export function openObjects(gitdir: string, reader: ObjectReader, storage = stor
   const trees: Lru<TreeEntry[]> = lru(TREE_CACHE_ENTRIES);
   const commits: Lru<CommitData> = lru(COMMIT_CACHE);
   const unsent = new Set<Oid>();
+  const gathered = new Map<Oid, RawObject>();
   const { shallow } = storage;
 
   async function raw(oid: Oid): Promise<RawObject> {
-    const object = await reader.read(oid);
+    const object = gathered.get(oid) ?? (await reader.read(oid));
     if (object === undefined) throw missing(oid);
     return object;
   }
@@ -67,15 +86,29 @@ export function openObjects(gitdir: string, reader: ObjectReader, storage = stor
   }
 
   async function write(type: ObjectType, content: Buffer): Promise<Oid> {
-    const oid = await storage.write(type, content);
+    const oid = hashObject(type, content);
+    // Else it is gathered already, or on disk since a push that failed.
+    if (!unsent.has(oid)) gathered.set(oid, { type, content });
     unsent.add(oid);
     return oid;
   }
 
+  async function settle(): Promise<void> {
+    const now = new Map(gathered);
+    if (now.size === 0) return;
+    await storage.keep(now);
+    for (const [oid, object] of now) if (gathered.get(oid) === object) gathered.delete(oid);
+  }
+
   return {
     unsent,
+    settle,
+    forget() {
+      unsent.clear();
+      gathered.clear();
+    },
     raw,
-    has: async (oid) => (await reader.read(oid)) !== undefined,
+    has: async (oid) => gathered.has(oid) || (await reader.read(oid)) !== undefined,
     async tree(oid) {
       const known = trees.get(oid);
       if (known !== undefined) return known;

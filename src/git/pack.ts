@@ -2,14 +2,18 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import writeFileAtomic from 'write-file-atomic';
 import type { Oid } from '../manifest/resource.ts';
 import { compress } from './deflate.ts';
 import { isomorphicGit } from './isomorphic.ts';
 import { parseCommit, parseTree, type RawObject, taggedObject } from './object-format.ts';
 import type { ObjectStore } from './objects.ts';
+import { formatPackIndex, type PackedObject } from './pack-index.ts';
 import { brokenOff } from './pkt-line.ts';
 
+const HEADER_BYTES = 12;
 const TYPES = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 /**
@@ -38,20 +42,36 @@ function references(oid: Oid, { type, content }: RawObject): Oid[] {
   return target === undefined ? [] : [target];
 }
 
-/** The pack's bytes, in parts: header, objects, checksum. */
-export async function formatPack(objects: Iterable<RawObject>): Promise<Buffer[]> {
-  const all = [...objects];
-  const header = Buffer.alloc(12);
+/** The pack's bytes, in parts: header, one part for each object, checksum. */
+export async function formatPack(objects: ReadonlyMap<Oid, RawObject>): Promise<Buffer[]> {
+  const header = Buffer.alloc(HEADER_BYTES);
   header.write('PACK');
   header.writeUInt32BE(2, 4);
-  header.writeUInt32BE(all.length, 8);
-  const bodies = await Promise.all(
-    all.map(async ({ type, content }) => [objectHeader(TYPES[type], content.length), await compress(content)]),
-  );
-  const parts = [header, ...bodies.flat()];
+  header.writeUInt32BE(objects.size, 8);
+  const parts = [header];
+  for (const { type, content } of objects.values())
+    parts.push(Buffer.concat([objectHeader(TYPES[type], content.length), await compress(content)]));
   const hash = createHash('sha1');
   for (const part of parts) hash.update(part);
   return [...parts, hash.digest()];
+}
+
+/** Puts objects that were made here into the clone as one pack, whole or not at all: readers see it once its index is there. */
+export async function keepPack(gitdir: string, objects: ReadonlyMap<Oid, RawObject>): Promise<void> {
+  const parts = await formatPack(objects);
+  const checksum = parts.at(-1) as Buffer;
+  const packed: PackedObject[] = [];
+  let offset = 0;
+  const bodies = parts.slice(1, -1).values();
+  for (const oid of objects.keys()) {
+    const body = bodies.next().value as Buffer;
+    packed.push({ oid, offset: HEADER_BYTES + offset, crc32: crc32(body) });
+    offset += body.length;
+  }
+  const path = join(gitdir, 'objects', 'pack', `pack-${checksum.toString('hex')}`);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFileAtomic(`${path}.pack`, Buffer.concat(parts), { mode: 0o444 });
+  await writeFileAtomic(`${path}.idx`, formatPackIndex(packed, checksum), { mode: 0o444 });
 }
 
 /** The type in bits 4 to 6 and the length, least significant bits first: 4 bits, then 7 a byte. 300 bytes of blob: bc 12. */

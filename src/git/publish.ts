@@ -37,6 +37,8 @@ export interface Publisher {
    * `broken-clone`): it was all forgotten, `reread` and make it anew. Any other error: it stays pending, push again later.
    */
   push(signal: AbortSignal): Promise<void>;
+  /** What is pending will not be pushed: commits and refs. A push that failed without an answer may have brought it there all the same. */
+  withdraw(): Promise<void>;
 }
 
 interface Branch {
@@ -77,10 +79,13 @@ export function openPublisher(clone: Clone): Publisher {
 
   async function pushed(sent: readonly RefUpdate[]): Promise<void> {
     updates = updates.filter((update) => !sent.includes(update));
+    clone.tidy.pushed(sent.length);
     for (const { ref, new: oid } of sent) {
       const branch = branches.get(ref);
       if (branch === undefined || oid === undefined) continue;
-      branches.set(ref, { remote: oid, tip: branch.tip, made: branch.made.slice(branch.made.indexOf(oid) + 1) });
+      const went = branch.made.indexOf(oid) + 1;
+      branches.set(ref, { remote: oid, tip: branch.tip, made: branch.made.slice(went) });
+      clone.tidy.committed(went);
       await refs.set(trackedRef(ref), oid);
     }
   }
@@ -134,7 +139,6 @@ export function openPublisher(clone: Clone): Publisher {
         const parents = tip === undefined ? [] : [tip];
         const oid = await objects.writeCommit({ tree, parents, message, author, at });
         branches.set(branch, { ...known(branch), tip: oid, made: [...made, oid] });
-        clone.tidy.committed();
         return oid;
       }),
     update(update) {
@@ -142,5 +146,10 @@ export function openPublisher(clone: Clone): Publisher {
     },
     pending: () => moves().length > 0,
     push: (signal) => inTurn(() => pushAll(signal)),
+    withdraw: () =>
+      inTurn(async () => {
+        updates = [];
+        for (const [name, { remote }] of branches) branches.set(name, { remote, tip: remote, made: [] });
+      }),
   };
 }

@@ -48,15 +48,15 @@ export async function symbolicTarget(gitdir: string, ref: string): Promise<strin
 
 /** All refs whose names begin like one of the prefixes; files there that hold no ref are passed over, as git does. */
 export async function listRefs(gitdir: string, ...prefixes: string[]): Promise<Map<string, Oid>> {
-  const refs = new Map<string, Oid>();
-  for (const [ref, oid] of await readPacked(gitdir))
-    if (prefixes.some((prefix) => ref.startsWith(prefix))) refs.set(ref, oid);
+  const loose = new Map<string, Oid>();
   for (const prefix of prefixes)
     for (const ref of await looseRefs(gitdir, prefix)) {
       const value = await readLoose(gitdir, ref);
-      if (value !== undefined && OID.test(value)) refs.set(ref, value);
+      if (value !== undefined && OID.test(value)) loose.set(ref, value);
     }
-  return refs;
+  // Then the packed ones, as git does: what somebody packs meanwhile is there before its file goes.
+  const packed = [...(await readPacked(gitdir))].filter(([ref]) => prefixes.some((prefix) => ref.startsWith(prefix)));
+  return new Map([...packed, ...loose]);
 }
 
 /**
@@ -167,7 +167,28 @@ async function readLoose(gitdir: string, ref: string): Promise<string | undefine
   }
 }
 
-async function readPacked(gitdir: string): Promise<Map<string, Oid>> {
+interface Packed {
+  /** By which it is seen that the file, which is only ever replaced, is another. */
+  stamp: string;
+  refs: ReadonlyMap<string, Oid>;
+}
+/** By path: a ref that is asked for each second is mostly looked for in a file that holds ten thousand others. */
+const known = new Map<string, Packed>();
+
+async function readPacked(gitdir: string): Promise<ReadonlyMap<string, Oid>> {
+  const path = join(gitdir, 'packed-refs');
+  const seen = await stat(path, { bigint: true }).catch(() => undefined);
+  const stamp = seen === undefined ? undefined : `${seen.ino} ${seen.size} ${seen.mtimeNs} ${seen.ctimeNs}`;
+  const before = known.get(path);
+  if (before !== undefined && before.stamp === stamp) return before.refs;
+  const refs = await parsePacked(gitdir);
+  // When it was replaced in between, this is newer than its stamp, and is read once more.
+  if (stamp === undefined) known.delete(path);
+  else known.set(path, { stamp, refs });
+  return refs;
+}
+
+async function parsePacked(gitdir: string): Promise<Map<string, Oid>> {
   const refs = new Map<string, Oid>();
   for (const line of (await packedLines(gitdir)) ?? []) {
     const match = /^([0-9a-f]{40}) (refs\/\S+)$/.exec(line);

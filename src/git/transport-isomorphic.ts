@@ -7,7 +7,7 @@ import { GitError } from './errors.ts';
 import { type HttpRemote, openHttp } from './http.ts';
 import { isomorphicGit } from './isomorphic.ts';
 import type { ObjectStore } from './objects.ts';
-import { formatPack, storePack, unsentObjects } from './pack.ts';
+import { formatPack, storePack } from './pack.ts';
 import { listRefs, readRef } from './refs.ts';
 import { type Advertisement, discover, fetchPack, lsHead, lsRefs, receivePack } from './smart-http.ts';
 import { type ClosableTransport, openTransport, TRACKED, trackedRef, type Wire } from './transport.ts';
@@ -83,12 +83,11 @@ export function openIsomorphicTransport(options: HttpOptions): HttpTransport {
       await storePack(gitdir, await fetchPack(remote, want, haves, signal), remote.display);
       return want;
     },
-    async send(updates, signal) {
+    async send({ updates, objects }, signal) {
       heads.clear();
-      const tips = updates.flatMap((update) => update.new ?? []);
-      const objects = await unsentObjects(store, tips);
       // Git wants no pack at all with nothing but deletions, and one, if an empty one, with anything else.
-      const pack = tips.length === 0 ? [] : await formatPack(objects.values());
+      const isDeletion = updates.every((update) => update.new === undefined);
+      const pack = isDeletion ? [] : await formatPack(objects);
       return await receivePack(remote, updates, pack, signal);
     },
   };

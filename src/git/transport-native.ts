@@ -58,6 +58,7 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
       const all = await lsRemote(patterns, signal);
       return new Map([...all].filter(([ref]) => prefixes.some((prefix) => ref.startsWith(prefix))));
     },
+    ...(local !== undefined && { peek: (ref) => readRef(local.commondir, ref) }),
     async download(ref, fresh, signal) {
       const tracked = trackedRef(ref);
       const ran = await runGit(
@@ -80,7 +81,7 @@ export function nativeWire({ git, address, local }: NativeOptions): Wire {
       if (error.code === 'no-branch') return undefined;
       throw error;
     },
-    async send(updates, signal) {
+    async send({ updates }, signal) {
       const ordered = [...updates].sort((a, b) => Number(isBranch(a)) - Number(isBranch(b)));
       for (let at = 0; at < ordered.length; at += MAX_REFS) {
         const ran = await runGit(git, pushArguments(url, ordered.slice(at, at + MAX_REFS)), {

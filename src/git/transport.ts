@@ -3,20 +3,28 @@ import type { Oid } from '../manifest/resource.ts';
 import { compareTrees } from './compare.ts';
 import { GitError, PushRejected, type RejectedRef } from './errors.ts';
 import { isAncestor } from './history.ts';
-import { taggedObject } from './object-format.ts';
+import { type RawObject, taggedObject } from './object-format.ts';
 import type { ObjectStore } from './objects.ts';
 import { unsentObjects } from './pack.ts';
 import { isRefName, type OwnRefs, refsOf } from './refs.ts';
 import type { RefUpdate, Transport } from './types.ts';
 
+/** Updates of refs, and what the remote lacks for them. It lies in the clone, too. */
+export interface Sending {
+  updates: readonly RefUpdate[];
+  objects: ReadonlyMap<Oid, RawObject>;
+}
+
 /** One way over the wire. */
 export interface Wire {
   head(ref: string, signal: AbortSignal): Promise<Oid | undefined>;
   refs(prefixes: string[], signal: AbortSignal): Promise<Map<string, Oid>>;
+  /** What a remote ref holds, where that can be seen without asking; undefined: it cannot be told. */
+  peek?(ref: string): Promise<Oid | undefined>;
   /** Brings the objects of a remote ref into the clone; `fresh` as if the clone had none. Undefined: there is no such ref. */
   download(ref: string, fresh: boolean, signal: AbortSignal): Promise<Oid | undefined>;
   /** Asks for all updates or none; the refused refs with the remote's reasons. */
-  send(updates: readonly RefUpdate[], signal: AbortSignal): Promise<Map<string, string>>;
+  send(sending: Sending, signal: AbortSignal): Promise<Map<string, string>>;
   close(): Promise<void>;
 }
 
@@ -45,14 +53,22 @@ export function openTransport(
     async push(updates, signal) {
       if (updates.length === 0) return;
       await refuseRewrites(store, updates);
-      await sendAll(wire, updates, signal);
       const tips = updates.flatMap((update) => update.new ?? []);
-      for (const oid of (await unsentObjects(store, tips)).keys()) store.unsent.delete(oid);
+      const objects = await unsentObjects(store, tips);
+      await inClone(gitdir, () => store.settle());
+      await sendAll(wire, { updates, objects }, signal);
+      for (const oid of objects.keys()) store.unsent.delete(oid);
     },
   };
 
   async function fetchReadable(ref: string, signal: AbortSignal): Promise<Oid | undefined> {
     const before = await own.read(trackedRef(ref));
+    const there = await wire.peek?.(ref);
+    // Fetched before, or made here.
+    if (there !== undefined && (await isReadable(store, there, before))) {
+      if (there !== before) await own.set(trackedRef(ref), there);
+      return there;
+    }
     for (const fresh of [false, true]) {
       const tip = await wire.download(ref, fresh, signal);
       if (tip === undefined || (await isReadable(store, tip, fresh ? undefined : before))) {
@@ -118,14 +134,14 @@ async function refuseRewrites(store: ObjectStore, updates: readonly RefUpdate[])
 }
 
 /** A ref that holds its new value already counts as moved: an earlier push whose answer was lost is simply repeated. */
-async function sendAll(wire: Wire, updates: readonly RefUpdate[], signal: AbortSignal): Promise<void> {
-  const refused = await wire.send(updates, signal);
+async function sendAll(wire: Wire, { updates, objects }: Sending, signal: AbortSignal): Promise<void> {
+  const refused = await wire.send({ updates, objects }, signal);
   if (refused.size === 0) return;
   const rejected = await rejection(wire, updates, refused, signal);
   const done = new Set(rejected.refs.filter((ref) => 'actual' in ref && isDone(ref, updates)).map(({ ref }) => ref));
   if (done.size === 0 || done.size < rejected.refs.length) throw rejected;
   const left = updates.filter((update) => !done.has(update.ref));
-  if (left.length > 0) await sendAll(wire, left, signal);
+  if (left.length > 0) await sendAll(wire, { updates: left, objects }, signal);
 }
 
 function isDone({ ref, actual }: RejectedRef, updates: readonly RefUpdate[]): boolean {

@@ -12,8 +12,9 @@ import type {
   TargetDocument,
 } from './parsed.ts';
 import { empty, type MapEdit, type PersistentMap } from './persistent-map.ts';
-import type { Diagnostic, InstanceResourceId, Oid, Place, ResourceId, SshTarget } from './resource.ts';
+import type { Diagnostic, InstanceResourceId, Oid, Place, ResourceId } from './resource.ts';
 import type { FileChange } from './survey.ts';
+import type { SshTarget } from './target.ts';
 
 /** A document where it lies. */
 export interface Entry<D extends ParsedDocument = ParsedDocument> {
@@ -76,7 +77,7 @@ export function updateDocuments(before: Documents, changes: Iterable<FileChange>
     targets: before.targets.edit(),
     operations: before.operations.edit(),
   };
-  // The lists of `before` are copied before they change.
+  // The lists of `before` are copied before they change, and so are those of one, of which most names have no more.
   const own = new Set<readonly Entry[]>();
   for (const change of changes) {
     const { path, after } = change;
@@ -89,14 +90,18 @@ export function updateDocuments(before: Documents, changes: Iterable<FileChange>
     }
     for (const document of after?.parsed.documents ?? []) {
       const { edit, key } = placeIn(edits, document);
-      const there = edit.get(key) ?? [];
-      const entries = own.has(there) ? (there as Entry[]) : [...there];
-      entries.push({ document, path, oid: after?.oid ?? '' });
-      own.add(entries);
-      edit.set(key, entries);
+      const entry = { document, path, oid: after?.oid ?? '' };
+      const there = edit.get(key);
+      if (there === undefined) edit.set(key, [entry]);
+      else if (own.has(there)) (there as Entry[]).push(entry);
+      else {
+        const entries = [...there, entry];
+        own.add(entries);
+        edit.set(key, entries);
+      }
     }
   }
-  for (const entries of own) if (entries.length > 1) (entries as Entry[]).sort(byPath);
+  for (const entries of own) (entries as Entry[]).sort(byPath);
   return {
     resources: edits.resources.done(),
     instances: edits.instances.done(),

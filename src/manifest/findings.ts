@@ -1,7 +1,7 @@
 /** Everything that is wrong in a commit, by where it comes from, so that nothing is looked through that did not change. */
 import { quote } from './diagnostic.ts';
 import { type Documents, duplicates, type Entry, listOthers, placed } from './documents.ts';
-import { changedKeys } from './persistent-map.ts';
+import { changedKeys, changesOf } from './persistent-map.ts';
 import type { Looked, Memo } from './resolve.ts';
 import { placesOf } from './resolve-resource.ts';
 import type { Diagnostic } from './resource.ts';
@@ -17,15 +17,17 @@ type Now = Pick<Memo, 'survey' | 'images' | 'made' | 'hosts' | 'instances'>;
 export function updateFindings(before: Memo, now: Now, files: readonly FileChange[], looked: Looked): Memo['findings'] {
   const findings = before.findings.edit();
   const note: Note = (source, found) => {
-    if (found.length === 0 && before.findings.size === 0) return;
     if (found.length > 0) findings.set(source, found);
     else findings.delete(source);
   };
-  for (const { path, after } of files)
+  for (const { path, before, after } of files) {
+    const found = after?.parsed.diagnostics ?? [];
+    if (found.length === 0 && (before?.parsed.diagnostics ?? []).length === 0) continue;
     note(
       `1 ${path}`,
-      (after?.parsed.diagnostics ?? []).map((diagnostic) => placed(path, diagnostic)),
+      found.map((diagnostic) => placed(path, diagnostic)),
     );
+  }
   noteDuplicates(before.survey.documents, now.survey.documents, note);
   for (const [id, { before, after }] of looked)
     if (before !== after && before?.diagnostics !== after?.diagnostics) note(`3 ${id}`, after?.diagnostics ?? []);
@@ -51,21 +53,21 @@ function noteDuplicates(before: Documents, now: Documents, note: Note): void {
   for (const sort of Object.keys(now) as (keyof Documents)[]) {
     const [was, is] = [before[sort], now[sort]] as ReadonlyMap<string, readonly Entry[]>[];
     if (was === undefined || is === undefined) continue;
-    for (const name of changedKeys(was, is)) note(`2 ${sort} ${name}`, duplicates(is.get(name) ?? []));
+    for (const { key: name, before = [], after = [] } of changesOf(was, is))
+      if (before.length > 1 || after.length > 1) note(`2 ${sort} ${name}`, duplicates(after));
   }
 }
 
 /** Those that more than one has, or had, of which one was looked at anew. */
 function sharedHosts(before: Memo, now: Now, looked: Looked): Set<string> {
   const hosts = new Set<string>();
-  for (const { before: was, after: is } of looked.values())
-    for (const made of [was, is]) {
-      const host = made?.resource?.spec.host;
-      if (host !== undefined) hosts.add(host);
-    }
-  for (const host of hosts) {
-    const most = Math.max(before.hosts.get(host)?.length ?? 0, now.hosts.get(host)?.length ?? 0);
-    if (most < 2) hosts.delete(host);
+  const look = (host: string | undefined) => {
+    if (host === undefined) return;
+    if ((before.hosts.get(host) ?? []).length > 1 || (now.hosts.get(host) ?? []).length > 1) hosts.add(host);
+  };
+  for (const { before: was, after: is } of looked.values()) {
+    look(was?.resource?.spec.host);
+    look(is?.resource?.spec.host);
   }
   return hosts;
 }

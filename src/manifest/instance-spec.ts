@@ -1,14 +1,6 @@
 /** Valid documents of fleets, clusters and hosts → specs. The schema's defaults must be filled in already. */
-import type {
-  Check,
-  ClusterSpec,
-  DeclaredScript,
-  FleetSpec,
-  ScriptSource,
-  SizeSchedule,
-  SshHost,
-  SshTarget,
-} from './resource.ts';
+import type { Check, ClusterSpec, DeclaredScript, FleetSpec, ScriptSource, SizeSchedule } from './resource.ts';
+import type { SshHost, SshTarget } from './target.ts';
 import type { WrittenCluster, WrittenCommand, WrittenFleet, WrittenScript, WrittenTarget } from './written.ts';
 
 type Common = Pick<

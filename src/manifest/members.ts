@@ -1,5 +1,6 @@
 /** Which hosts a fleet or a cluster has on a target of hosts. */
-import type { InstanceSpec, SshHost, SshTarget } from './resource.ts';
+import type { InstanceSpec } from './resource.ts';
+import type { SshHost, SshTarget } from './target.ts';
 
 /** A host with this label belongs to the control plane of a cluster. */
 const CONTROL_PLANE = { role: 'control-plane' };

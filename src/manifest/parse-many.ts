@@ -1,4 +1,5 @@
 /** Many files, off the main thread where that pays. */
+import { fromLine, toLine } from './kept-form.ts';
 import { parseFile } from './parse.ts';
 import type { ParsedFile } from './parsed.ts';
 
@@ -14,8 +15,8 @@ export interface ParseManyOptions {
   count: number;
   /** Hands each file over as soon as it is read: parsing begins meanwhile. */
   read(take: (key: string, content: Content) => void): Promise<void>;
-  /** In any order. `json` is what was parsed as JSON, for whoever keeps it. */
-  each(key: string, parsed: ParsedFile, json: string): void;
+  /** In any order. `line` is what `fromLine` makes the same of, for whoever keeps it. */
+  each(key: string, parsed: ParsedFile, line: string): void;
 }
 
 /** Threads are there only while it runs. */
@@ -23,7 +24,7 @@ export async function parseMany({ count, read, each }: ParseManyOptions): Promis
   if (count < WORTH_THREADS) {
     await read((key, content) => {
       const parsed = parseFile(content);
-      each(key, parsed, JSON.stringify(parsed));
+      each(key, parsed, toLine(parsed));
     });
     return;
   }
@@ -36,7 +37,7 @@ export async function parseMany({ count, read, each }: ParseManyOptions): Promis
     const sent = batch;
     batch = [];
     const parsing = pool.run(sent.map(([, content]) => content)).then((lines: string) => {
-      for (const [index, json] of lines.split('\n').entries()) each(sent[index]?.[0] ?? '', JSON.parse(json), json);
+      for (const [index, line] of lines.split('\n').entries()) each(sent[index]?.[0] ?? '', fromLine(line), line);
     });
     // What fails is thrown below, when all has ended.
     parsing.catch(() => {});

@@ -24,8 +24,9 @@ import type {
   TargetDocument,
 } from './parsed.ts';
 import { configMapsOf, imagesOf, instanceImages, scriptFiles } from './references.ts';
-import type { ConfigMap, ReplicasKind, ResourceId, Target } from './resource.ts';
+import type { ConfigMap, ReplicasKind, ResourceId } from './resource.ts';
 import { toSpec, toTemplate } from './spec.ts';
+import type { Target } from './target.ts';
 import { validate } from './validate.ts';
 import type {
   WrittenCluster,
@@ -48,7 +49,8 @@ export function parseFile(content: string | Uint8Array): ParsedFile {
   for (const document of readYaml(content)) {
     const { documents, diagnostics, unreadable } = parseDocument(document);
     file.documents.push(...documents);
-    file.diagnostics.push(...diagnostics);
+    // Messages cite what was found, and are printed on terminals.
+    file.diagnostics.push(...diagnostics.map((one) => ({ ...one, message: plain(one.message) })));
     file.unreadable ||= unreadable;
   }
   return file;
@@ -174,7 +176,7 @@ function parseKind(kind: ParsedDocument['kind'], value: Value, { locate }: YamlD
     diagnostics.push({ at: locate(path, part), path: formatPath(path), severity: 'error', code, message });
   check(value, report);
   diagnostics.sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
-  if (!isNamed) return { documents: [], diagnostics, unreadable: isUpgraded(kind) };
+  if (!isNamed) return { documents: [], diagnostics, unreadable: isUpgraded(kind) || kind === 'Target' };
   if (isUpgraded(kind)) for (const diagnostic of diagnostics) diagnostic.resource = `${kind}/${name}`;
   const base = { kind, name, at: locate(['metadata', 'name'], 'value') };
   const document =

@@ -6,21 +6,18 @@ import type { JsonText } from './json-text.ts';
 import type {
   ConfigMap,
   Diagnostic,
-  DockerTarget,
   InstanceKind,
   InstanceSpec,
-  KubernetesTarget,
-  LocalTarget,
   Oid,
   Operation,
   PodTemplate,
   ReplicasKind,
   ReplicasSpec,
-  SshTarget,
 } from './resource.ts';
+import type { DockerTarget, KubernetesTarget, LocalTarget, SshTarget } from './target.ts';
 
 /** Raise it with every change of what `parseFile` and `parseImage` make of a text, so that results that were kept are not used any more. */
-export const PARSE_VERSION = 6;
+export const PARSE_VERSION = 8;
 
 /** Line and column, 1-based. */
 export type Position = [line: number, column: number];

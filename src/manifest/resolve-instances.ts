@@ -13,7 +13,6 @@ import type {
   DeclaredScript,
   Diagnostic,
   FleetSpec,
-  HostTarget,
   Image,
   InstanceResource,
   InstanceResourceId,
@@ -23,6 +22,7 @@ import type {
 } from './resource.ts';
 import { type ScriptFile, scriptPath, scriptText } from './script-file.ts';
 import { sharedBy, sharedDiagnostic } from './shared-hosts.ts';
+import type { HostTarget } from './target.ts';
 import { imageFolder, type KnownTarget, validHostTargets } from './targets.ts';
 
 /** What a commit holds, to resolve references with. */
@@ -116,9 +116,8 @@ class Maker {
     const { spec } = this.#declares;
     const target = this.#around.targets.get(spec.target);
     const hosts = this.#hostTargets.get(spec.target);
-    if (target?.target.docker !== undefined) this.#refuseDocker(spec);
-    else if (target?.target.kubernetes !== undefined) this.#checkKubernetes(spec);
-    else if (target !== undefined) this.#checkCreating(spec.target);
+    if (target?.target.kubernetes !== undefined) this.#checkKubernetes(spec);
+    else if (target !== undefined) this.#checkCreating(target);
     else if (hosts !== undefined) this.#checkHosts(hosts);
     else this.#missingTarget();
     const made = spec.kind === 'Fleet' ? this.#fleet(spec, target) : this.#cluster(spec, target);
@@ -144,15 +143,6 @@ class Maker {
     );
   }
 
-  #refuseDocker({ kind, target }: FleetSpec | ClusterSpec): void {
-    this.#fail(
-      this.#declares.targetAt,
-      'spec.target',
-      'unsupported-kind',
-      `Target ${quote(target)} is a Docker engine, on which this version of Sluice runs no ${kind}; name one of local or of hosts`,
-    );
-  }
-
   /** Nodes are there already; what of a Cluster they cannot be given is told by the driver. */
   #checkKubernetes({ kind, target }: FleetSpec | ClusterSpec): void {
     if (kind === 'Cluster') return;
@@ -161,14 +151,22 @@ class Maker {
   }
 
   /** On a target that creates instances and nodes. */
-  #checkCreating(target: string): void {
+  #checkCreating({ target: { docker } }: KnownTarget): void {
     const { spec, membersAt } = this.#declares;
+    const { target } = spec;
     if (spec.kind === 'Fleet' && 'selector' in spec.members)
       this.#fail(
         membersAt,
         'spec.selector',
         'bad-members',
         `Target ${quote(target)} has no hosts to select, it creates instances; give size instead`,
+      );
+    if (spec.kind === 'Fleet' && spec.image === undefined && docker !== undefined)
+      this.#fail(
+        membersAt,
+        'spec.image',
+        'bad-members',
+        `missing; on Target ${quote(target)}, a Docker engine, an instance is a container, so add image`,
       );
     if (spec.kind === 'Cluster' && spec.create === undefined)
       this.#fail(

@@ -8,7 +8,8 @@ import { nearest } from './nearest.ts';
 import type { ConfigMapDocument, ConfigMapReference, Places, ResourceDocument, Where } from './parsed.ts';
 import { containerInstance } from './policy.ts';
 import { imageDirectory } from './references.ts';
-import type { ConfigMap, Diagnostic, Image, Oid, ReplicasResource, ResourceId, Target } from './resource.ts';
+import type { ConfigMap, Diagnostic, Image, Oid, ReplicasResource, ResourceId } from './resource.ts';
+import type { Target } from './target.ts';
 import { imageFolder } from './targets.ts';
 
 export type Declaration = NonNullable<ResourceDocument['declares']>;
@@ -110,12 +111,14 @@ export function makeResource(sources: Sources, runs: (directory: string) => Pars
 /** Each path once. */
 function inputsOf({ entry, configMaps, images }: Sources): ReplicasResource['inputs'] {
   const inputs = [{ path: entry.path, oid: entry.oid }];
-  const add = (path: string, oid: Oid) => {
-    if (!inputs.some((input) => input.path === path)) inputs.push({ path, oid });
-  };
-  for (const source of configMaps) if (typeof source === 'object') add(source.path, source.oid);
-  for (const { directory, tree } of images) if (directory !== undefined && tree !== undefined) add(directory, tree);
+  for (const source of configMaps) if (typeof source === 'object') addInput(inputs, source.path, source.oid);
+  for (const { directory, tree } of images)
+    if (directory !== undefined && tree !== undefined) addInput(inputs, directory, tree);
   return inputs;
+}
+
+function addInput(inputs: { path: string; oid: Oid }[], path: string, oid: Oid): void {
+  if (!inputs.some((input) => input.path === path)) inputs.push({ path, oid });
 }
 
 /** Only what changes what runs, and only what the commit holds: see the design's "Revision". */

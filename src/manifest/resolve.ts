@@ -9,9 +9,10 @@ import type { ResourceDocument } from './parsed.ts';
 import { changedKeys, changesOf, empty, type MapEdit, type PersistentMap } from './persistent-map.ts';
 import { type ResolvedInstances, resolveInstances } from './resolve-instances.ts';
 import { imageSources, type Made, makeResource, type Names, type Sources, sameSources } from './resolve-resource.ts';
-import type { Declared, Diagnostic, Operation, Resource, ResourceId, Target } from './resource.ts';
+import type { Declared, Diagnostic, Operation, Resource, ResourceId } from './resource.ts';
 import type { ScriptFile } from './script-file.ts';
-import { manifestChanges, NOTHING_SURVEYED, type Survey } from './survey.ts';
+import { type FileChange, manifestChanges, NOTHING_SURVEYED, type Survey } from './survey.ts';
+import type { Target } from './target.ts';
 
 /** All that a commit declares but its id (in no certain order), and what the next `resolve` takes over. */
 export interface Resolved extends Omit<Declared, 'commit'> {
@@ -46,6 +47,7 @@ const NOTHING: Resolved = {
   operations: empty<string, Operation>(),
   targets: targetsOf(NOTHING_SURVEYED),
   hostTargets: new Map(),
+  targetNames: new Set(),
   diagnostics: [],
   invalid: new Set(),
   unreadable: new Set(),
@@ -90,10 +92,7 @@ export function resolve(
   noteInstances(before.instances, instances, resources, validity);
   const memo: Memo = {
     ...{ survey, images, scripts, made, hosts, instances },
-    wanting: changedSet(
-      before.wanting,
-      [...looked].map(([id, { after }]) => [id, after !== undefined && after.resource === undefined]),
-    ),
+    wanting: changedSet(before.wanting, looked, ({ after }) => after !== undefined && after.resource === undefined),
     findings: updateFindings(before, { survey, images, made, hosts, instances }, files, looked),
   };
   return {
@@ -101,15 +100,10 @@ export function resolve(
     operations: operationsOf(previous, survey.documents),
     targets: survey.targets === before.survey.targets ? previous.targets : targetsOf(survey),
     hostTargets: instances.hostTargets,
+    targetNames: survey.documents.targets,
     diagnostics: memo.findings === before.findings ? previous.diagnostics : sortedDiagnostics(memo.findings),
-    invalid: changedSet(
-      previous.invalid,
-      [...validity].map(([id, isValid]) => [id, !isValid]),
-    ),
-    unreadable: changedSet(
-      previous.unreadable,
-      files.map(({ path, after }) => [path, after?.parsed.unreadable === true]),
-    ),
+    invalid: changedSet(previous.invalid, validity, (isValid) => !isValid),
+    unreadable: changedSet(previous.unreadable, byPath(files), ({ after }) => after?.parsed.unreadable === true),
     memo,
   };
 }
@@ -230,7 +224,8 @@ function replace(
 /** And those that share, or shared, a host with one of them. */
 function withNeighbours(before: Memo, looked: Looked, hosts: Memo['hosts']): Set<ResourceId> {
   const all = new Set(looked.keys());
-  for (const { after: ids = [] } of changesOf(before.hosts, hosts)) for (const id of ids) all.add(id);
+  for (const { before: was = [], after: is = [] } of changesOf(before.hosts, hosts))
+    if (was.length > 1 || is.length > 1) for (const id of is) all.add(id);
   return all;
 }
 
@@ -290,14 +285,23 @@ function targetsOf({ targets }: Survey): Map<string, Target> {
   return new Map([...targets].map(([name, { target }]) => [name, target]));
 }
 
+function* byPath(files: readonly FileChange[]): Generator<[string, FileChange]> {
+  for (const file of files) yield [file.path, file];
+}
+
 /** The same object where nothing is different. */
-function changedSet<T>(before: ReadonlySet<T>, contained: readonly (readonly [T, boolean])[]): ReadonlySet<T> {
-  const different = contained.filter(([value, isIn]) => before.has(value) !== isIn);
-  if (different.length === 0) return before;
-  const after = new Set(before);
-  for (const [value, isIn] of different) {
-    if (isIn) after.add(value);
-    else after.delete(value);
+function changedSet<T, V>(
+  before: ReadonlySet<T>,
+  looked: Iterable<[T, V]>,
+  isIn: (value: V) => boolean,
+): ReadonlySet<T> {
+  let after: Set<T> | undefined;
+  for (const [key, value] of looked) {
+    const is = isIn(value);
+    if (before.has(key) === is) continue;
+    after ??= new Set(before);
+    if (is) after.add(key);
+    else after.delete(key);
   }
-  return after;
+  return after ?? before;
 }

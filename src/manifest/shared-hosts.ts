@@ -3,7 +3,8 @@ import { quote } from './diagnostic.ts';
 import { type Entry, listOthers } from './documents.ts';
 import { membersOn } from './members.ts';
 import type { InstanceDocument } from './parsed.ts';
-import type { Diagnostic, HostTarget, InstanceResource, InstanceResourceId } from './resource.ts';
+import type { Diagnostic, InstanceResource, InstanceResourceId } from './resource.ts';
+import type { HostTarget } from './target.ts';
 import type { KnownTarget } from './targets.ts';
 
 interface Shared {

@@ -1,7 +1,7 @@
 /** The targets that a commit declares, and the images that its resources name on them. */
 import { digest } from './digest.ts';
 import { DEFAULT_IMAGES, type Documents, ofHosts, plainPath, single } from './documents.ts';
-import type { HostTarget, Target } from './resource.ts';
+import type { HostTarget, Target } from './target.ts';
 
 export interface KnownTarget {
   target: Target;

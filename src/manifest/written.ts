@@ -105,6 +105,7 @@ export interface WrittenResource extends WrittenCommon {
   traffic?: WrittenTraffic;
   keepVersions?: number;
 }
+type WrittenRegistries = List<{ registry?: string; secret?: string }>;
 export interface WrittenTarget {
   local?: { images?: string; dataDir?: string };
   docker?: {
@@ -114,9 +115,9 @@ export interface WrittenTarget {
     address?: string;
     router?: string;
     listen?: string;
-    registries?: List<{ registry?: string; secret?: string }>;
+    registries?: WrittenRegistries;
   };
-  kubernetes?: { kubeconfig?: string; context?: string };
+  kubernetes?: { kubeconfig?: string; context?: string; registries?: WrittenRegistries };
   ssh?: {
     user?: string;
     port?: number;

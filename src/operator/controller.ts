@@ -4,14 +4,17 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.ts';
+import { messageOf } from '../error-text.ts';
 import type { AnyRunnable, Operation, Resource, ResourceId, Revision } from '../manifest/resource.ts';
-import { type Live, nothingLive } from '../plan/live.ts';
+import type { Live } from '../plan/live.ts';
 import { apply, forgetOperations } from '../rollout/apply.ts';
 import { type Conditions, decide, newState } from '../rollout/decide.ts';
 import type { Action, Decision, Event, Question } from '../rollout/decision.ts';
+import { frozenUnits } from '../rollout/instances.ts';
 import type { State } from '../rollout/state.ts';
 import type { UnitDriver } from '../target/ports.ts';
 import type { Told } from './declarations.ts';
+import { createObserver } from './observer.ts';
 import type { QuestionAnswerer } from './questions.ts';
 
 export interface ControllerPorts {
@@ -19,8 +22,8 @@ export interface ControllerPorts {
   conditions(id: ResourceId): Conditions;
   /** The driver of the target where the resource runs or ran; undefined: there is none. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
-  /** Why a target has no driver, where that is known. */
-  unopened?(target: string): string | undefined;
+  /** The targets that were declared and have no driver, and why. */
+  unopened?(): ReadonlyMap<string, string>;
   runnable(id: ResourceId, revision: Revision, state: State): Promise<AnyRunnable>;
   answer: QuestionAnswerer;
   /** Makes a change durable. `first` is awaited before acting and may reject; without it, it is gathered. */
@@ -53,8 +56,6 @@ interface Tracked {
   acted: string;
   /** A push that must come first is under way: it is left alone until then. */
   locked: boolean;
-  /** The digest of what its driver was told last. */
-  toldDriver: string | undefined;
   /** Call off what the decision waits for, and trying again what went wrong: neither puts off the other. */
   wake: (() => void) | undefined;
   retry: (() => void) | undefined;
@@ -94,6 +95,13 @@ export function createController(ports: ControllerPorts): Controller {
   let working = false;
   let stopped = false;
 
+  const observer = createObserver({
+    ...ports,
+    declared: (id) => resources.get(id)?.told.declaration?.resource,
+    frozen: (id) => frozenUnits(resources.get(id)?.state?.rollout),
+    trouble: (id, what, error) => trouble(id, what, error),
+  });
+
   const touch = (id: ResourceId) => {
     if (stopped || !resources.has(id)) return;
     dirty.add(id);
@@ -125,7 +133,7 @@ export function createController(ports: ControllerPorts): Controller {
   }
 
   async function evaluate(batch: ResourceId[]): Promise<void> {
-    const lives = await observeAll(batch);
+    const lives = await observer.look(batch);
     for (let at = 0; at < batch.length; at += AT_ONCE) {
       await Promise.all(
         batch.slice(at, at + AT_ONCE).map(async (id) => {
@@ -134,52 +142,6 @@ export function createController(ports: ControllerPorts): Controller {
           if (tracked !== undefined && live !== undefined) await consider(id, tracked, live);
         }),
       );
-    }
-  }
-
-  async function observeAll(batch: ResourceId[]): Promise<Map<ResourceId, Live>> {
-    const byDriver = new Map<UnitDriver, ResourceId[]>();
-    const lives = new Map<ResourceId, Live>();
-    for (const id of batch) {
-      const driver = ports.driverOf(id, resources.get(id)?.told.declaration?.resource);
-      const refused = driver && (await refusal(id, driver));
-      if (driver === undefined) lives.set(id, withoutDriver(resources.get(id)?.told.declaration?.resource));
-      else if (refused !== undefined) lives.set(id, unseen(refused));
-      else byDriver.set(driver, [...(byDriver.get(driver) ?? []), id]);
-    }
-    for (const [driver, ids] of byDriver) {
-      try {
-        for (const [id, live] of await driver.observe(ids, ports.signal)) lives.set(id, live);
-      } catch (error) {
-        for (const id of ids) {
-          lives.set(id, unseen(trouble(id, 'its target does not answer', error)));
-        }
-      }
-    }
-    return lives;
-  }
-
-  const unseen = (why: string): Live => ({ ...nothingLive(ports.clock.now()), complete: false, unseen: why });
-
-  /** What is on a target that is not open cannot be seen; on one that was never declared there is nothing. */
-  function withoutDriver(resource: Resource | undefined): Live {
-    const why = resource && ports.unopened?.(resource.spec.target);
-    return why === undefined
-      ? nothingLive(ports.clock.now())
-      : unseen(`target ${resource?.spec.target} cannot be opened: ${why}`);
-  }
-
-  /** Undefined: the driver knows what is declared. */
-  async function refusal(id: ResourceId, driver: UnitDriver): Promise<string | undefined> {
-    const tracked = resources.get(id);
-    const resource = tracked?.told.declaration?.resource;
-    if (tracked === undefined || resource === undefined || tracked.toldDriver === resource.digest) return undefined;
-    try {
-      await driver.declare(id, resource.spec);
-      tracked.toldDriver = resource.digest;
-      return undefined;
-    } catch (error) {
-      return trouble(id, 'its target does not take what is declared', error);
     }
   }
 
@@ -221,7 +183,7 @@ export function createController(ports: ControllerPorts): Controller {
       void durableFirst(id, tracked, decision, change, events);
     } else {
       void ports.publish(change);
-      await adopt(id, tracked, decision);
+      await adopt(id, tracked, decision, change.told);
     }
   }
 
@@ -241,7 +203,7 @@ export function createController(ports: ControllerPorts): Controller {
       trouble(id, 'its next step could not be made durable, so it was not taken', error);
       return;
     }
-    await adopt(id, tracked, decision);
+    await adopt(id, tracked, decision, change.told);
     tracked.locked = false;
     if (tracked.again || tracked.events.length > 0 || decision.actions.length > 0) {
       tracked.again = false;
@@ -249,18 +211,15 @@ export function createController(ports: ControllerPorts): Controller {
     }
   }
 
-  async function adopt(id: ResourceId, tracked: Tracked, decision: Decision): Promise<void> {
+  /** `told`: what it was decided from; something else may be declared by now. */
+  async function adopt(id: ResourceId, tracked: Tracked, decision: Decision, told: Told): Promise<void> {
     const changed = !isDeepStrictEqual(tracked.state, decision.next);
     remember(id, tracked, decision.next);
     tracked.wake?.();
     tracked.wake = undefined;
     for (const question of decision.questions) ask(id, tracked, question);
-    const acted = await act(id, tracked, decision.actions);
-    if (decision.gone && acted) {
-      resources.delete(id);
-      instructed.delete(id);
-      return;
-    }
+    const acted = await act(id, tracked, decision.actions, told);
+    if (decision.gone && acted) return drop(id, tracked, told);
     if (decision.wakeAt !== undefined) wake(id, tracked, decision.wakeAt - ports.clock.now());
     // What is accepted already shows its effect in time: asked for again and again, it would be nothing but a busy loop.
     const actions = decision.actions.length === 0 ? '' : JSON.stringify(decision.actions);
@@ -270,6 +229,14 @@ export function createController(ports: ControllerPorts): Controller {
     if (acted && tracked.live?.complete) tracked.failures = 0;
   }
 
+  /** Perhaps it was declared again while it went. */
+  function drop(id: ResourceId, tracked: Tracked, told: Told): void {
+    resources.delete(id);
+    instructed.delete(id);
+    observer.forget(id);
+    if (tracked.told !== told) declare(id, tracked.told);
+  }
+
   function wake(id: ResourceId, tracked: Tracked, delay: number): void {
     tracked.wake?.();
     if (stopped) return;
@@ -277,9 +244,8 @@ export function createController(ports: ControllerPorts): Controller {
   }
 
   /** Actions of one decision in their order; when one is not accepted, the others wait for the next round. */
-  async function act(id: ResourceId, tracked: Tracked, actions: Action[]): Promise<boolean> {
-    const resource = tracked.told.declaration?.resource;
-    const driver = ports.driverOf(id, resource);
+  async function act(id: ResourceId, tracked: Tracked, actions: Action[], told: Told): Promise<boolean> {
+    const driver = ports.driverOf(id, told.declaration?.resource);
     // Its target is not there, or not yet: then it is looked at anew.
     if (driver === undefined || tracked.state === undefined) return actions.length === 0;
     try {
@@ -324,7 +290,7 @@ export function createController(ports: ControllerPorts): Controller {
   /** Told and tried again; in words for the status. */
   function trouble(id: ResourceId, what: string, error: unknown): string {
     const tracked = resources.get(id);
-    const said = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+    const said = `${what}: ${messageOf(error)}`;
     ports.failed(id, what, error);
     if (tracked === undefined || stopped) return said;
     tracked.failures++;
@@ -364,7 +330,6 @@ export function createController(ports: ControllerPorts): Controller {
       asked: new Set(),
       acted: '',
       locked: false,
-      toldDriver: undefined,
       wake: undefined,
       retry: undefined,
       failures: 0,
@@ -374,15 +339,16 @@ export function createController(ports: ControllerPorts): Controller {
     return fresh;
   }
 
+  function declare(id: ResourceId, say: Told): void {
+    const tracked = track(id);
+    if (tracked.state !== undefined && (tracked.told === say || sameTold(tracked.told, say))) return;
+    tracked.told = say;
+    touch(id);
+  }
+
   return {
     declare(told) {
-      for (const [id, say] of told) {
-        const tracked = track(id);
-        if (tracked.told === say && tracked.state !== undefined) continue;
-        if (sameTold(tracked.told, say) && tracked.state !== undefined) continue;
-        tracked.told = say;
-        touch(id);
-      }
+      for (const [id, say] of told) declare(id, say);
     },
     restore(id, state) {
       remember(id, track(id), state);

@@ -48,11 +48,23 @@ export function tell(
     else if (declared.invalid.has(id)) told.set(id, goesOn(declared, was, errors.of(id)));
     else if (was?.file !== undefined && declared.unreadable.has(was.file))
       told.set(id, goesOn(declared, was, errors.in(was.file)));
+    else if (was !== undefined && mayBeIn(declared.unreadable, was))
+      told.set(id, goesOn(declared, was, untold(declared, errors)));
     else if (was !== undefined) deleted.push(id);
   }
   const guarded = needsConfirmation(deleted, known, declared);
   for (const id of deleted) told.set(id, deletionOf(declared, known.get(id), guarded));
   return told;
+}
+
+/** Which file declared it is not known, so it may be one that cannot be read: that is no deletion. */
+const mayBeIn = (unreadable: ReadonlySet<string>, { file, deletion }: KnownResource): boolean =>
+  unreadable.size > 0 && file === undefined && deletion === undefined;
+
+function untold({ unreadable }: Declared, errors: Errors): string {
+  const [file = ''] = unreadable;
+  const others = unreadable.size > 1 ? ` (and ${unreadable.size - 1} more files)` : '';
+  return `whether it was deleted cannot be told while a manifest cannot be read: ${errors.in(file)}${others}`;
 }
 
 function declaredAs(resource: Resource, said: Told | undefined, commitOf: (id: ResourceId) => Oid): Told {
@@ -65,15 +77,17 @@ function declaredAs(resource: Resource, said: Told | undefined, commitOf: (id: R
   };
 }
 
-/** What should run; of a cluster, under the name that people know it by. */
-const aimOf = ({ revision, spec }: Resource): Pick<DeclaredNow, 'revision' | 'version'> => ({
+/** What should run, and how soon; of a cluster, under the name that people know it by. */
+const aimOf = ({ revision, spec }: Resource): Omit<DeclaredNow, 'valid'> => ({
   revision,
+  progressDeadlineSeconds: spec.progressDeadlineSeconds,
   ...(spec.kind === 'Cluster' && { version: spec.version }),
 });
 
 function goesOn(declared: Declared, before: KnownResource | undefined, errors: string): Told {
   const now: DeclaredNow = { valid: false, errors };
-  if (before?.resource === undefined || before.commit === undefined) return { commit: declared.commit, now };
+  if (before?.resource === undefined || before.commit === undefined)
+    return { commit: declared.commit, now: { ...now, stands: true } };
   const { resource, commit } = before;
   return {
     commit,
@@ -122,8 +136,13 @@ function confirmed(declared: Declared, commit: Oid): boolean {
   );
 }
 
+interface Errors {
+  of(id: ResourceId): string;
+  in(file: string): string;
+}
+
 /** The diagnostics are looked through once, and only where one is asked for. */
-function errorsOf({ diagnostics }: Declared): { of(id: ResourceId): string; in(file: string): string } {
+function errorsOf({ diagnostics }: Declared): Errors {
   let index: Record<'resources' | 'files', Map<string, Diagnostic[]>> | undefined;
   const found = () => {
     index ??= {

@@ -1,12 +1,12 @@
 /** What an operator does for whoever stands by: shows that it lives, and notices when another has taken over. */
 import type { Clock } from '../clock.ts';
+import { messageOf } from '../error-text.ts';
 import type { Clone } from '../git/clone.ts';
 import { type Lease, readLease } from '../git/lease.ts';
 import { aliveSign, giveSign, readSigns, type VitalSigns } from '../git/vital-signs.ts';
 import type { Oid } from '../manifest/resource.ts';
 import { STATUS_REF } from '../status/names.ts';
 import type { Log } from './options.ts';
-import { messageOf } from './targets.ts';
 
 export interface HeartbeatOptions {
   clone: Clone;
@@ -22,7 +22,7 @@ const BEAT_MS = 15_000;
 /** A standby renews its sign every five minutes: one that has not in twelve is gone. */
 const GONE_BEATS = 48;
 
-export const takenOverMessage = ({ holder, epoch }: Lease, mine: number): string =>
+export const takenOverMessage = ({ holder, epoch }: Pick<Lease, 'holder' | 'epoch'>, mine: number): string =>
   `another operator (${holder}, epoch ${epoch}) has taken over; this one (epoch ${mine}) acts no more`;
 
 /** Until it is taken over or the signal aborts. Nothing is pushed while nobody stands by, nor where something just was. */

@@ -1,9 +1,11 @@
 /** What a blob parsed to, kept by its object id across restarts: a cache in the state folder, which may be lost. */
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import writeFileAtomic from 'write-file-atomic';
 import type { Objects } from '../git/types.ts';
 import type { ParsedImage } from '../manifest/image.ts';
+import { fromLine } from '../manifest/kept-form.ts';
 import { PARSE_VERSION, type ParsedFile } from '../manifest/parsed.ts';
 import type { Oid } from '../manifest/resource.ts';
 
@@ -14,7 +16,10 @@ export interface KeptParses {
   parseImages(oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, ParsedImage>>;
 }
 
-/** One line a blob: its id, a space, JSON. Lines are only appended; a file of which little is used is written anew. */
+/**
+ * One line a blob: its id, a space, how many characters follow, a space, what it parsed to. Lines are only appended; a file of which
+ * little is used is written anew.
+ */
 interface Kept {
   /** All of them. A line is a slice of it, for which nothing is copied. */
   text: string;
@@ -23,23 +28,26 @@ interface Kept {
 }
 
 const OID_LENGTH = 40;
-/** A file is left as it is up to this many characters, and as long as a third of it is used. */
+/** A file is left as it is up to this many characters, and as long as a third of its lines is used. */
 const SMALL = 8 * 1024 * 1024;
 const USED = 1 / 3;
+/** After so many blobs whatever else goes on at a start has its turn: git is waited for meanwhile, not afterwards. */
+const TURN = 200;
 
 export async function openKeptParses(folder: string): Promise<KeptParses> {
   await mkdir(folder, { recursive: true });
+  const file = (name: string) => join(folder, `${name}-${PARSE_VERSION}.lines`);
   return {
-    parse: await openKept(join(folder, `parses-${PARSE_VERSION}.jsonl`), parseManifests),
-    parseImages: await openKept(join(folder, `images-${PARSE_VERSION}.jsonl`), parseImages),
+    parse: await openKept(file('parses'), { parse: parseManifests, fromLine }),
+    parseImages: await openKept(file('images'), { parse: parseImages, fromLine: fromJson<ParsedImage> }),
   };
 }
 
-/** Hands over each value that it parses, and its JSON. */
+/** Hands over each value that it parses, and the line that is kept of it. */
 type Parse<T> = (
   oids: Oid[],
   objects: Pick<Objects, 'blobs'>,
-  each: (oid: Oid, parsed: T, json: string) => unknown,
+  each: (oid: Oid, parsed: T, line: string) => unknown,
 ) => Promise<void>;
 
 /** The parsers are loaded when something must be parsed: a start from what is kept does without. */
@@ -56,6 +64,8 @@ const parseImages: Parse<ParsedImage> = async (oids, objects, each) => {
   });
 };
 
+const fromJson = <T>(line: string): T => JSON.parse(line);
+
 /** Nothing is kept, and nothing known. */
 export const unkeptParses: KeptParses = { parse: unkept(parseManifests), parseImages: unkept(parseImages) };
 
@@ -67,26 +77,31 @@ function unkept<T>(parseThem: Parse<T>) {
   };
 }
 
-async function openKept<T extends object>(file: string, parseThem: Parse<T>) {
-  // Only until the first commit was read: from then on what is in use is there as objects.
-  let kept: Kept | undefined = indexed(await readFile(file, 'utf8').catch(() => ''));
+async function openKept<T extends object>(
+  file: string,
+  form: { parse: Parse<T>; fromLine: (line: string) => T },
+): Promise<(oids: Oid[], objects: Pick<Objects, 'blobs'>) => Promise<Map<Oid, T>>> {
+  // Only for the first commit that is read: from then on what is in use is there as objects.
+  let left: Kept | undefined = indexed(await readText(file).catch(() => ''));
   const known = new Map<Oid, WeakRef<T>>();
 
-  return async (oids: Oid[], objects: Pick<Objects, 'blobs'>): Promise<Map<Oid, T>> => {
+  return async (oids, objects) => {
     const result = new Map<Oid, T>();
     const missing: Oid[] = [];
-    for (const oid of oids) {
-      const parsed = known.get(oid)?.deref() ?? (kept && fromKept<T>(kept, oid));
+    const kept = left;
+    left = undefined;
+    for (const [index, oid] of oids.entries()) {
+      if (index % TURN === TURN - 1) await setImmediate();
+      const parsed = known.get(oid)?.deref() ?? (kept && fromKept(kept, oid, form.fromLine));
       if (parsed === undefined) missing.push(oid);
       else result.set(oid, parsed);
     }
     if (kept !== undefined) await dropUnused(file, kept, result);
-    kept = undefined;
     const lines: string[] = [];
     if (missing.length > 0)
-      await parseThem(missing, objects, (oid, parsed, json) => {
+      await form.parse(missing, objects, (oid, parsed, line) => {
         result.set(oid, parsed);
-        lines.push(`${oid} ${json}\n`);
+        lines.push(`${oid} ${line.length} ${line}`);
       });
     if (lines.length > 0) await append(file, lines);
     for (const [oid, parsed] of result) known.set(oid, new WeakRef(parsed));
@@ -94,22 +109,24 @@ async function openKept<T extends object>(file: string, parseThem: Parse<T>) {
   };
 }
 
-/** Losing it costs time, never correctness: a failure to write is no failure. */
+/** Decoded as a whole: piece by piece it takes twice as long. */
+const readText = async (file: string): Promise<string> => (await readFile(file)).toString();
+
+/** Losing it costs time, never correctness: a failure to write is no failure. What a crash cut off is not written on. */
 async function append(file: string, lines: string[]): Promise<void> {
-  await appendFile(file, lines.join('')).catch(() => undefined);
+  await appendFile(file, `\n${lines.join('\n')}\n`).catch(() => undefined);
 }
 
 async function dropUnused(file: string, kept: Kept, used: ReadonlyMap<Oid, unknown>): Promise<void> {
-  const { text } = kept;
-  if (text.length <= SMALL) return;
+  if (kept.text.length <= SMALL || used.size >= kept.lines.size * USED) return;
   const lines = [...used.keys()].map((oid) => lineOf(kept, oid)).filter((line) => line !== undefined);
-  if (lines.reduce((size, line) => size + line.length, 0) >= text.length * USED) return;
   await writeFileAtomic(file, `${lines.join('\n')}\n`, { fsync: false }).catch(() => undefined);
 }
 
-/** A line that a crash cut off, at the end or in the middle, is found out when it is parsed. */
+/** Where a crash left holes, nothing is used. */
 function indexed(text: string): Kept {
   const lines: Kept['lines'] = new Map();
+  if (text.includes('\0')) return { text: '', lines };
   for (let start = 0; ; ) {
     const end = text.indexOf('\n', start);
     if (end < 0) return { text, lines };
@@ -123,11 +140,15 @@ function lineOf({ text, lines }: Kept, oid: Oid): string | undefined {
   return start === undefined ? undefined : text.slice(start, text.indexOf('\n', start));
 }
 
-function fromKept<T>(kept: Kept, oid: Oid): T | undefined {
+/** Undefined too for a line that a crash cut off, or that is damaged: it is parsed again. */
+function fromKept<T>(kept: Kept, oid: Oid, fromLine: (line: string) => T): T | undefined {
   const line = lineOf(kept, oid);
   if (line === undefined) return undefined;
+  const length = Number.parseInt(line.slice(OID_LENGTH + 1), 10);
+  const end = line.indexOf(' ', OID_LENGTH + 1) + 1;
+  if (line.length - end !== length) return undefined;
   try {
-    return JSON.parse(line.slice(OID_LENGTH + 1)) as T;
+    return fromLine(line.slice(end));
   } catch {
     return undefined;
   }

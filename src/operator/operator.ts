@@ -1,4 +1,5 @@
 /** Puts the parts together: a repository, a lease, targets, the controller and the publisher, until it is told to stop. */
+import { messageOf } from '../error-text.ts';
 import type { Feed, FeedEvent } from '../git/feed.ts';
 import type { Oid, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
@@ -15,7 +16,6 @@ import { createRegister } from './register.ts';
 import { createReporter } from './reporter.ts';
 import { createRunnables } from './runnables.ts';
 import { openSite } from './site.ts';
-import { messageOf } from './targets.ts';
 
 export interface Operator {
   /** Ends with it: stopped, settled (`once`), or taken over by another operator. */
@@ -56,7 +56,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     failed: (error) => void publishFailed(error),
     intervalMs: options.pushIntervalMs ?? (site.isLocal ? 0 : 10_000),
   });
-  const unopened = (target: string) => site.targets.unopened?.(target);
+  const unopened = () => site.targets.unopened?.() ?? new Map();
   const controller: Controller = createController({
     clock,
     conditions: (id) => ({
@@ -101,14 +101,18 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     }
   }
 
+  /** What it decided and did not write yet is for the later operator to decide. */
   async function takenOver(message: string): Promise<void> {
     options.log('error', message);
+    publisher.close();
     await end({ settled: false, message });
   }
 
   async function follow(commit: Oid): Promise<void> {
     const declared = await site.snapshots.load(commit);
-    await site.targets.declare(declared.targets, declared.hostTargets);
+    const { targets, hostTargets, targetNames, unreadable } = declared;
+    // A file that cannot be read may be the one that declares a target.
+    await site.targets.declare(targets, hostTargets, unreadable.size > 0 ? undefined : (name) => targetNames.has(name));
     reporter.diagnostics(declared.diagnostics);
     const next = await register.takeUp(declared, controller.state);
     if (head === undefined) parts.releaseMemory();
@@ -123,14 +127,21 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
     publisher.touch();
   }
 
-  /** A commit that cannot be taken up leaves everything as it was; the next look tries it again. */
-  async function followSafely(commit: Oid): Promise<void> {
+  /** A commit that cannot be taken up leaves everything as it was, and is tried again as long as none is newer. */
+  async function attempt(commit: Oid): Promise<void> {
     try {
       if (commit !== head?.commit) await follow(commit);
     } catch (error) {
       options.log('error', `commit ${commit.slice(0, 10)} could not be taken up: ${messageOf(error)}`);
-      lookAgain = clock.after(options.intervalMs, () => feed?.hint());
+      tryAgain = clock.after(options.intervalMs, () => void followSafely(commit));
     }
+  }
+
+  /** One after the other: what is tried again may meet what has come meanwhile. */
+  function followSafely(commit: Oid): Promise<void> {
+    tryAgain();
+    following = following.then(() => attempt(commit));
+    return following;
   }
 
   for (const [id, state] of site.restored) {
@@ -142,7 +153,8 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
   site.restored.clear();
   let looked = false;
   const unseenUntil = clock.now() + UNSEEN_MS;
-  let lookAgain = () => {};
+  let tryAgain = () => {};
+  let following = Promise.resolve();
   let noLongerUnseen = () => {};
   let feed: Feed | undefined;
   feed = await site.openFeed(async (event) => {
@@ -163,7 +175,7 @@ export async function startOperator(options: OperatorOptions, parts: Parts = sys
   async function end(outcome: Outcome): Promise<void> {
     if (stopping.signal.aborted) return;
     unwatchPaused();
-    lookAgain();
+    tryAgain();
     noLongerUnseen();
     controller.stop();
     await publisher.flush().catch(() => undefined);

@@ -28,8 +28,8 @@ export interface PublisherPorts {
   head(): Head;
   prepare(changes: Publication[], head: Head): StatusWrite | undefined;
   /** One commit on the status branch and all refs, with what an earlier push left, in one atomic push.
-   * False: there was nothing to push. Throws when it is not durable. */
-  push(write: StatusWrite | undefined, refs: RefWish[]): Promise<boolean>;
+   * False: there was nothing to push. Throws when it is not durable; what is `provisional` is then not pushed later either. */
+  push(write: StatusWrite | undefined, refs: RefWish[], provisional: boolean): Promise<boolean>;
   /** A gathered push failed: it is tried again by itself. */
   failed(error: unknown): void;
   /** The least time between gathered pushes, in milliseconds; 0: none. */
@@ -45,7 +45,7 @@ export interface Publisher {
   touch(): void;
   /** Resolves when nothing is left to write, or the remote does not take it. */
   flush(): Promise<void>;
-  /** What could not be pushed is not tried again. */
+  /** Nothing is written any more, but for a push that is under way. */
   close(): void;
 }
 
@@ -112,7 +112,8 @@ export function createPublisher(ports: PublisherPorts): Publisher {
       const publications = [...all.values()];
       const write = ports.prepare(publications, ports.head());
       const refs = publications.flatMap((publication) => publication.refs);
-      if (await ports.push(write, refs)) lastPush = ports.clock.now();
+      // Who waits takes back what is not durable: it may be decided otherwise by the next push.
+      if (await ports.push(write, refs, first.length > 0)) lastPush = ports.clock.now();
       failures = 0;
       for (const waiter of first) waiter.resolve();
     } catch (error) {
@@ -137,7 +138,8 @@ export function createPublisher(ports: PublisherPorts): Publisher {
       schedule();
     },
     async flush() {
-      while (running !== undefined || gathered.size > 0 || touched || waiters.length > 0) {
+      const isLeft = () => !closed && (gathered.size > 0 || touched || waiters.length > 0);
+      while (running !== undefined || isLeft()) {
         if (running === undefined) start();
         await running;
         if (failures > 0) return;

@@ -1,4 +1,5 @@
 /** Asks prechecks and checks of the drivers and brings back the answer as an event. Nothing here changes what runs. */
+import { messageOf } from '../error-text.ts';
 import type { AnyRunnable, Check, Resource, ResourceId } from '../manifest/resource.ts';
 import type { Live } from '../plan/live.ts';
 import type { Event, Question } from '../rollout/decision.ts';
@@ -20,10 +21,10 @@ export type QuestionAnswerer = (asked: Asked) => Promise<Event>;
 
 const LONGEST_MS = 60_000;
 
-/** `unopened`: why a target has no driver, where that is known. */
+/** `unopened`: the targets that have no driver, and why. */
 export function createAnswerer(
   runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>,
-  unopened: (target: string) => string | undefined = () => undefined,
+  unopened: () => ReadonlyMap<string, string> = () => new Map(),
 ): QuestionAnswerer {
   return async (asked) => {
     const { question, rollout } = asked;
@@ -42,12 +43,12 @@ export function createAnswerer(
 async function precheck(
   { id, resource, state, rollout, live, driver }: Omit<Asked, 'question'>,
   runnable: (asked: Omit<Asked, 'question'>) => Promise<AnyRunnable>,
-  unopened: (target: string) => string | undefined,
+  unopened: () => ReadonlyMap<string, string>,
 ): Promise<PrecheckResult[]> {
   const own = builtinPrechecks(resource, state.settled, rollout.id, live);
   if (driver === undefined) {
     const { target } = resource.spec;
-    const why = unopened(target);
+    const why = unopened().get(target);
     const [message, remedy] =
       why === undefined
         ? [`target ${target} has no driver here`, 'declare the target, or use target: local']
@@ -59,7 +60,7 @@ async function precheck(
     const signal = AbortSignal.timeout(LONGEST_MS);
     return [...own, ...(await driver.precheck(id, resource.spec, what, rollout.plan, signal))];
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     return [...own, { name: 'target', result: 'fail', message, remedy: 'see the operator log; then sluice retry' }];
   }
 }

@@ -35,7 +35,7 @@ export function createRegister({ resourceAt }: Pick<Snapshots, 'resourceAt'>, co
   /** After a restart the last valid declaration of what is invalid now is read from the commit that the status names. */
   async function recall(id: ResourceId, declared: Declared): Promise<void> {
     const before = known.get(id);
-    if (before?.commit === undefined || before.resource !== undefined || declared.resources.has(id)) return;
+    if (before?.commit === undefined || before.resource !== undefined) return;
     if (!declared.invalid.has(id) && declared.unreadable.size === 0) return;
     const resource = await resourceAt(before.commit, id).catch(() => undefined);
     if (resource !== undefined) known.set(id, { ...before, resource, file: resource.place.file });
@@ -47,7 +47,7 @@ export function createRegister({ resourceAt }: Pick<Snapshots, 'resourceAt'>, co
     },
     async takeUp(declared, stateOf) {
       const ids = toLookAt(declared);
-      for (const id of ids) await recall(id, declared);
+      for (const id of ids) if (!declared.resources.has(id)) await recall(id, declared);
       const isNew = (resource: Resource) => known.get(resource.id)?.digest !== resource.digest;
       const commits = await commitsOf(
         declared.commit,

@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.ts';
 import type { Clone } from '../git/clone.ts';
 import { GitError, PushRejected } from '../git/errors.ts';
-import { readLease } from '../git/lease.ts';
+import { laterHolder } from '../git/lease.ts';
 import { forgets, openPublisher } from '../git/publish.ts';
 import type { Person, RefUpdate } from '../git/types.ts';
 import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
@@ -28,9 +28,10 @@ export interface StatusRemote {
   prepare(changes: Publication[], head: Head): StatusWrite | undefined;
   /**
    * Commits and pushes; false when there was nothing to push. What could not be pushed because the remote does not answer
-   * goes with the next push. A ref that somebody else made is left as it is, and said.
+   * goes with the next push; what is `provisional`, and all that waited with it, only if it is asked for again. A ref that somebody else made
+   * is left as it is, and said.
    */
-  push(write: StatusWrite | undefined, wishes: RefWish[]): Promise<boolean>;
+  push(write: StatusWrite | undefined, wishes: RefWish[], provisional: boolean): Promise<boolean>;
   /** What a push that failed means; the branch is taken as it is now. */
   afterFailure(error: unknown): Promise<{ kind: 'taken-over' | 'tampered'; message: string } | undefined>;
   /** The highest rollout id that a tag knows. */
@@ -64,10 +65,15 @@ export async function openStatusRemote(
   /** The tip of the status branch as the remote is known to hold it, and the commits made since, which it may hold too. */
   let seen = reachable ? await git.reread(STATUS_REF, signal) : await git.recall(STATUS_REF);
   const made = new Set<Oid>();
+  /** Of refs that are wished for and not known to be there; and those of which nobody waits to hear any more, which may be there. */
+  let onTheWay: RefUpdate[] = [];
+  const withdrawn = new Map<string, Oid | undefined>();
   /** A push failed, and what the remote holds now was not read yet. */
   let unread = false;
   /** It is being read now. */
   let reading = false;
+  /** It goes on from what was fetched last, and the remote was not heard of yet. */
+  let resumed = !reachable;
   const opened = reachable ? await takeOver() : await StatusStore.open(objects, seen);
   let store = opened.store;
 
@@ -100,6 +106,7 @@ export async function openStatusRemote(
     seen = tip;
     made.clear();
     unread = false;
+    resumed = false;
   }
 
   const isOwn = (tip: Oid | undefined): boolean => tip === seen || (tip !== undefined && made.has(tip));
@@ -118,8 +125,18 @@ export async function openStatusRemote(
       const update = { ref, old, new: make === undefined ? undefined : await make() };
       known.set(ref, update.new);
       updates.push(update);
+      onTheWay.push(update);
     }
     return updates;
+  }
+
+  async function withdraw(): Promise<void> {
+    await git.withdraw();
+    for (const { ref, old, new: oid } of onTheWay.reverse()) {
+      known?.set(ref, old);
+      withdrawn.set(ref, oid);
+    }
+    onTheWay = [];
   }
 
   async function pushAll(write: StatusWrite | undefined, updates: RefUpdate[]): Promise<boolean> {
@@ -129,32 +146,50 @@ export async function openStatusRemote(
     }
     for (const update of updates) git.update(update);
     if (!git.pending()) return false;
-    write?.committed();
     await git.push(signal);
+    write?.committed();
+    onTheWay = [];
+    withdrawn.clear();
     read(git.tip(STATUS_REF));
     return true;
+  }
+
+  /** Refs that somebody else made keep nothing else from being pushed. */
+  async function pushBeside(write: StatusWrite | undefined, updates: RefUpdate[]): Promise<boolean> {
+    try {
+      return await pushAll(write, updates);
+    } catch (error) {
+      const beside = error instanceof PushRejected && error.refs.every(({ ref }) => ref !== STATUS_REF);
+      if (!beside) throw error;
+      if (!isOwn(await git.reread(STATUS_REF, signal))) throw error;
+      return await pushAll(write, withoutForeign(updates, error));
+    }
   }
 
   /** Refs that are there although nobody told: they stay; only what Sluice wrote is Sluice's to change. */
   function withoutForeign(updates: RefUpdate[], rejected: PushRejected): RefUpdate[] {
     for (const { ref, actual } of rejected.refs) {
-      log('warn', `${ref} was made or moved by somebody else; it is left as it is`);
+      const own = actual !== undefined && withdrawn.get(ref) === actual;
+      if (!own) log('warn', `${ref} was made or moved by somebody else; it is left as it is`);
       known?.set(ref, actual);
     }
-    return updates.filter((update) => !rejected.refs.some(({ ref }) => ref === update.ref));
+    const isLeft = (update: RefUpdate) => !rejected.refs.some(({ ref }) => ref === update.ref);
+    onTheWay = onTheWay.filter(isLeft);
+    return updates.filter(isLeft);
   }
 
   async function readAnew(): Promise<{ kind: 'taken-over' | 'tampered'; message: string } | undefined> {
-    const lease = await readLease(clone, signal);
-    if (lease !== undefined && lease.epoch > epoch) {
-      return { kind: 'taken-over', message: takenOverMessage(lease, epoch) };
-    }
+    const later = await laterHolder(clone, epoch, signal);
+    if (later !== undefined) return { kind: 'taken-over', message: takenOverMessage(later, epoch) };
     known = await listRefs();
+    onTheWay = [];
     const now = await git.reread(STATUS_REF, signal);
     ({ store } = await StatusStore.open(objects, now));
     const untouched = isOwn(now);
+    const wasResumed = resumed;
     read(now);
     if (untouched) return undefined;
+    if (wasResumed) return { kind: 'taken-over', message: BEHIND };
     const what = now === undefined ? 'was deleted' : `holds commit ${now.slice(0, 10)}`;
     const message = `sluice/status ${what}, which this operator did not write; look at it, then sluice continue`;
     return { kind: 'tampered', message };
@@ -171,17 +206,14 @@ export async function openStatusRemote(
       const documents = changes.map(({ id, document }) => ({ id, document: document() }));
       return store.prepare(documents, head);
     },
-    async push(write, wishes) {
+    async push(write, wishes, provisional) {
       // `write` was made of what was thought to stand there: what was never pushed would be taken for pushed.
       if (unread) throw new GitError('failed', 'what the remote holds is not known since the last push failed');
-      const updates = await updatesOf(wishes);
       try {
-        return await pushAll(write, updates);
+        return await pushBeside(write, await updatesOf(wishes));
       } catch (error) {
-        const beside = error instanceof PushRejected && error.refs.every(({ ref }) => ref !== STATUS_REF);
-        if (!beside) throw error;
-        if (!isOwn(await git.reread(STATUS_REF, signal))) throw error;
-        return await pushAll(write, withoutForeign(updates, error));
+        if (provisional) await withdraw();
+        throw error;
       }
     },
     async afterFailure(error) {
@@ -199,6 +231,10 @@ export async function openStatusRemote(
   };
   return { remote, branch: opened.branch };
 }
+
+/** What it decided meanwhile was decided from too little: the next start reads what is there. */
+const BEHIND =
+  'sluice/status holds what this operator did not know of when it started while the config repository could not be reached: another operator wrote it, or the one before this with its last push; this one ends, start it again to go on from what is there';
 
 function documentOf({ id, live, told }: StateChange, next: State) {
   const { health: how, message } = health(id, next, live, told.now);

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { messageOf } from '../error-text.ts';
 import { goodRef, isAccepted } from '../git/accepted.ts';
 import type { Clone } from '../git/clone.ts';
 import { GitError } from '../git/errors.ts';
@@ -9,7 +10,6 @@ import { type Feed, type FeedEvent, openFeed } from '../git/feed.ts';
 import { newestChange } from '../git/history.ts';
 import { noteLease, resumeLease, takeLease } from '../git/lease.ts';
 import { symbolicTarget } from '../git/refs.ts';
-import { openTrust } from '../git/trust/trust.ts';
 import type { Oid, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
 import type { KeptParses } from './kept-parses.ts';
@@ -17,7 +17,7 @@ import type { OperatorOptions } from './options.ts';
 import type { Parts } from './parts.ts';
 import { openStatusRemote, type StatusRemote } from './remote.ts';
 import { createSnapshots, type Snapshots } from './snapshots.ts';
-import { messageOf, type Targets } from './targets.ts';
+import type { Targets } from './targets.ts';
 
 export interface Site {
   /** The config repository lies on this machine: its refs can be watched, and pushes cost little. */
@@ -126,6 +126,7 @@ async function openRepository(
 
 async function trustOf({ verifyKeys, log }: OperatorOptions, { objects }: Clone, { clock }: Parts) {
   if (verifyKeys === undefined) return undefined;
+  const { openTrust } = await import('../git/trust/trust.ts');
   return await openTrust(verifyKeys, objects, { now: clock.now, warn: (message) => log('warn', message) });
 }
 

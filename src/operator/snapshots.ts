@@ -72,9 +72,15 @@ async function changesOf(objects: Objects, before: Oid | undefined, after: Oid, 
   return entries.map((entry) => ({ path: entry.path, after: entry }));
 }
 
-/** `*.yaml` and `*.yml` outside of dot folders and of the image folder. */
-function isManifestPath(path: string, under: string): boolean {
-  return /\.ya?ml$/.test(path) && !skipped(path.slice(0, Math.max(0, path.lastIndexOf('/'))), under);
+/** `*.yaml` and `*.yml` outside of dot folders and of the image folder. Paths come folder by folder, so each folder is looked at once. */
+function manifestPaths(under: string): (path: string) => boolean {
+  let last: { directory: string; isSkipped: boolean } | undefined;
+  return (path) => {
+    if (!/\.ya?ml$/.test(path)) return false;
+    const directory = path.slice(0, Math.max(0, path.lastIndexOf('/')));
+    if (last?.directory !== directory) last = { directory, isSkipped: skipped(directory, under) };
+    return !last.isSkipped;
+  };
 }
 
 function skipped(directory: string, under: string): boolean {
@@ -91,7 +97,8 @@ async function filesOf(
   before: Survey['files'] = empty(),
 ): Promise<Survey['files']> {
   const files = before.edit();
-  const changed = changes.filter(({ path }) => isManifestPath(path, under));
+  const isManifest = manifestPaths(under);
+  const changed = changes.filter(({ path }) => isManifest(path));
   const blobs = new Set<Oid>();
   for (const { after } of changed) if (after !== undefined && isFile(after)) blobs.add(after.oid);
   const parsed = await parses.parse([...blobs], objects);

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../error-text.ts';
 import type { Clone } from '../git/clone.ts';
 import { PushRejected } from '../git/errors.ts';
 import { LeaseMoved, readLease, takeLease } from '../git/lease.ts';
@@ -13,7 +14,6 @@ import { giveSign, readSigns, standbyPrefix, standbySign, type VitalSigns } from
 import { STATUS_REF } from '../status/names.ts';
 import type { OperatorOptions } from './options.ts';
 import { type Parts, systemParts } from './parts.ts';
-import { messageOf } from './targets.ts';
 
 const LOOK_MS = 5_000;
 /** So many looks without a sign: forty seconds, in which an operator that lives gives two. */

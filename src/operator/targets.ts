@@ -1,21 +1,15 @@
 /** The drivers of the targets that are declared, each opened when it is first needed. */
 import { join } from 'node:path';
-import type {
-  DockerTarget,
-  HostTarget,
-  KubernetesTarget,
-  LocalTarget,
-  Resource,
-  ResourceId,
-  Target,
-} from '../manifest/resource.ts';
-import { haproxyAddress, openHaproxyRouter } from '../target/haproxy/router/client.ts';
+import { messageOf } from '../error-text.ts';
+import type { Resource, ResourceId } from '../manifest/resource.ts';
+import type { DockerTarget, HostTarget, KubernetesTarget, LocalTarget, Target } from '../manifest/target.ts';
 import { openLocalInstances } from '../target/local/instances/target.ts';
 import { type RouterClient, stopRouter } from '../target/local/router/client.ts';
 import { openLocalTarget } from '../target/local/target.ts';
 import { type ImageSource, type SecretSource, StaleEpoch, type UnitDriver } from '../target/ports.ts';
 import { withProject } from '../target/project.ts';
 import type { Log } from './options.ts';
+import { retireRouters } from './retire.ts';
 
 export interface TargetsOptions {
   dataDir: string;
@@ -29,12 +23,19 @@ export interface TargetsOptions {
 }
 
 export interface Targets {
-  /** Opens drivers of new targets; a target whose definition changed keeps its drivers until the next start. */
-  declare(targets: ReadonlyMap<string, Target>, hostTargets: ReadonlyMap<string, HostTarget>): Promise<void>;
+  /**
+   * Opens drivers of new targets; a target whose definition changed keeps its drivers until the next start. `isNamed`: whether a manifest,
+   * valid or not, names a target; absent where that cannot be told, and then none counts as gone.
+   */
+  declare(
+    targets: ReadonlyMap<string, Target>,
+    hostTargets: ReadonlyMap<string, HostTarget>,
+    isNamed?: (name: string) => boolean,
+  ): Promise<void>;
   /** Where a resource runs, or, when it is not declared any more, where something of it was found. */
   driverOf(id: ResourceId, resource: Resource | undefined): UnitDriver | undefined;
-  /** Why a target has no driver; absent: it has, or was never declared. */
-  unopened?(target: string): string | undefined;
+  /** The targets that were declared and have no driver, and why. */
+  unopened?(): ReadonlyMap<string, string>;
   /** Every resource of which something exists on any target. */
   found(): ResourceId[];
   close(): Promise<void>;
@@ -63,6 +64,8 @@ export function createTargets(options: TargetsOptions): Targets {
   const problems = new Map<string, string>();
   /** Resources whose target was not open when somebody asked for its driver. */
   const waiting = new Set<ResourceId>();
+  let isGone = (_: string): boolean => false;
+  const kept = new Set<string>();
   let closed = false;
   /** One is opened at a time. */
   let last: Promise<void> = Promise.resolve();
@@ -80,18 +83,32 @@ export function createTargets(options: TargetsOptions): Targets {
     const { secrets, epoch } = options;
     // Loaded by those alone that have an engine, as below.
     const { openDockerTarget } = await import('../target/docker/target.ts');
+    const { openDockerInstances } = await import('../target/docker/instances/target.ts');
+    const { haproxyAddress, openHaproxyRouter } = await import('../target/haproxy/router/client.ts');
     const dataDir = folderOf(name);
     const listen = haproxyAddress(docker);
     if (listen === undefined) await stopRouter(dataDir);
     const router = listen === undefined ? options.router : await openHaproxyRouter({ dataDir, listen, epoch });
     const letGo = async () => (listen === undefined ? undefined : router.close());
-    const common = { name, dataDir, router, secrets, epoch, log: logOf(name) };
+    const common = {
+      name,
+      dataDir,
+      router,
+      secrets,
+      epoch,
+      log: logOf(name),
+      docker: withProject(docker, options.dataDir),
+    };
+    let replicas: UnitDriver | undefined;
     try {
-      const replicas = await openDockerTarget({ ...common, docker: withProject(docker, options.dataDir) });
+      replicas = await openDockerTarget(common);
+      const instances = await openDockerInstances(common);
       // What the target was served by before it had a router of its own.
-      if (listen !== undefined) for (const id of await replicas.resources()) await options.router.set(id, undefined);
-      return { replicas: closingAlso(replicas, letGo) };
+      const found = [...(await replicas.resources()), ...(await instances.resources())];
+      if (listen !== undefined) for (const id of found) await options.router.set(id, undefined);
+      return { replicas: closingAlso(replicas, letGo), instances };
     } catch (error) {
+      await replicas?.close();
       await letGo();
       throw error;
     }
@@ -146,7 +163,7 @@ export function createTargets(options: TargetsOptions): Targets {
     clearTimeout(retries.get(name));
     if (drivers.has(name) || closed) return;
     try {
-      const those = await opened();
+      const those = retiringAfterwards(await opened());
       drivers.set(name, those);
       problems.delete(name);
       for (const driver of driversOf(those)) {
@@ -162,6 +179,38 @@ export function createTargets(options: TargetsOptions): Targets {
       const again = () => inTurn(() => open(name, opened, Math.min(wait * 2, LONGEST_WAIT_MS)));
       retries.set(name, setTimeout(again, wait).unref());
     }
+  }
+
+  /** With the last resource of a target that is gone its router may go. */
+  const retiringAfterwards = (those: Drivers): Drivers =>
+    Object.fromEntries(
+      Object.entries(those).map(([kind, driver]: [string, UnitDriver]) => [
+        kind,
+        {
+          ...driver,
+          async start(resource, action, runnable, signal) {
+            await driver.start(resource, action, runnable, signal);
+            if (action.kind === 'forget') void inTurn(retire);
+          },
+        } satisfies UnitDriver,
+      ]),
+    );
+
+  async function retire(): Promise<void> {
+    if (closed) return;
+    const { epoch, log } = options;
+    const found = async (name: string) => {
+      const those = driversOf(drivers.get(name) ?? {}).map((driver) => driver.resources());
+      return (await Promise.all(those)).flat();
+    };
+    await retireRouters({ targetsFolder: folderOf(''), epoch, log, isGone, found, release }, kept);
+  }
+
+  async function release(name: string): Promise<void> {
+    const those = driversOf(drivers.get(name) ?? {});
+    drivers.delete(name);
+    for (const [id, home] of homes) if (those.includes(home)) homes.delete(id);
+    await Promise.all(those.map((driver) => driver.close()));
   }
 
   /** Hosts were added, taken away or moved: nothing of them is kept here, so a driver for what is declared now takes over. */
@@ -181,7 +230,7 @@ export function createTargets(options: TargetsOptions): Targets {
   function newcomer(id: ResourceId, home: UnitDriver, driver: UnitDriver): UnitDriver {
     return {
       ...driver,
-      async declare(resource, spec) {
+      async declare(resource, spec, frozen) {
         const live = (await home.observe([id], AbortSignal.timeout(LOOK_MS))).get(id);
         const left = (live?.units.length ?? 0) + (live?.instances ?? []).filter(({ created }) => created).length;
         if (left > 0)
@@ -189,22 +238,25 @@ export function createTargets(options: TargetsOptions): Targets {
             `${left} of it still run on the target that it had before, and it cannot be moved while they do; declare it there again, or delete it first`,
           );
         homes.set(id, driver);
-        await driver.declare(resource, spec);
+        await driver.declare(resource, spec, frozen);
       },
     };
   }
 
   return {
-    declare: (targets, hostTargets) =>
+    declare: (targets, hostTargets, isNamed) =>
       inTurn(async () => {
+        isGone = (name) => isNamed !== undefined && !isNamed(name) && !targets.has(name);
         for (const { name, local, docker, kubernetes } of targets.values()) {
           if (docker !== undefined) await open(name, () => openDocker(name, docker));
           else if (kubernetes !== undefined) await open(name, () => openKubernetes(name, kubernetes));
           else if (local !== undefined) await open(name, () => openLocal(name, local));
         }
         for (const target of hostTargets.values()) await reopen(target);
+        await retire();
       }),
     driverOf(id, resource) {
+      if (resource === undefined && !homes.has(id) && problems.size > 0) waiting.add(id);
       if (resource === undefined) return homes.get(id);
       const driver = driverFor(id, drivers.get(resource.spec.target) ?? {});
       if (driver === undefined) waiting.add(id);
@@ -214,7 +266,7 @@ export function createTargets(options: TargetsOptions): Targets {
       homes.set(id, driver);
       return driver;
     },
-    unopened: (name) => problems.get(name),
+    unopened: () => problems,
     found: () => [...homes.keys()],
     async close() {
       closed = true;
@@ -232,5 +284,3 @@ const closingAlso = (driver: UnitDriver, letGo: () => Promise<void>): UnitDriver
     await letGo();
   },
 });
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,6 +1,7 @@
 /** Over which instances a plan is made before anything runs: those that were seen, the declared hosts, or as many as there should be. */
 import { clusterHosts, membersOn } from '../manifest/members.ts';
-import type { InstanceSpec, ResourceId, Revision, SshTarget } from '../manifest/resource.ts';
+import type { InstanceSpec, ResourceId, Revision } from '../manifest/resource.ts';
+import type { SshTarget } from '../manifest/target.ts';
 import type { LiveInstance } from './live.ts';
 
 export interface Assumption {

@@ -22,13 +22,19 @@ function changeOf({ applied, attempt }: LiveInstance, to: Revision): UnitChange 
   return changeTo(applied, to) ?? (inVain ? { to, undo: [] } : undefined);
 }
 
+/**
+ * Whether a fleet's rollout comes to it. One that does not answer is passed over; but what the target created, and another revision was
+ * brought to since, may be down because of that: a revert, or a fix, brings it up.
+ */
+export const isTaken = ({ ready, created, applied }: LiveInstance): boolean => ready || (created && applied.length > 1);
+
 /** Fleets: the instances in service that differ, in equal batches, larger first; what is missing of `size` is created first. */
 export function fleetStages(spec: FleetSpec, revision: Revision, instances: LiveInstance[]): Stage[] {
   const stages: Stage[] = [];
   if ('size' in spec.members && instances.length < spec.members.size) {
     stages.push({ name: 'create', goal: { kind: 'members', size: spec.members.size, revision }, gates: [] });
   }
-  const units = instances.filter((instance) => instance.ready && changeOf(instance, revision) !== undefined);
+  const units = instances.filter((instance) => isTaken(instance) && changeOf(instance, revision) !== undefined);
   return [...stages, ...batchStages(units, equalBatches(units.length, spec.batches), revision, spec.pause)];
 }
 

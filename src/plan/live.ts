@@ -24,6 +24,8 @@ export interface LiveUnit {
   ready: boolean;
   /** Since when it is ready without a break. */
   readySince?: Instant;
+  /** Since when it is not: since its start, or since it was ready last. */
+  unreadySince?: Instant;
   attempt: string;
   /** Starts in a row that did not last: 0 for a unit that has been fine. */
   restarts: number;
@@ -50,6 +52,8 @@ export interface LiveInstance {
   id: string;
   /** The target created it, and takes it away; else it is a host that is only used. */
   created: boolean;
+  /** It is selected no more: only the rollout that began with it goes on with it. */
+  former?: boolean;
   /** A cluster's control plane is upgraded first, each node of it alone. */
   controlPlane: boolean;
   /** Revisions applied to it, oldest first: each from the moment at which its run began. */
@@ -78,6 +82,13 @@ export interface LiveInstance {
   message?: string;
 }
 
+/** Somebody other than the manifest says how many replicas there are to be: how many, and who. */
+export interface Scaled {
+  replicas: number;
+  /** `HorizontalPodAutoscaler tomcat` */
+  by: string;
+}
+
 /** What is there. `complete: false`: something could not be seen, so nothing may be removed. */
 export interface Live {
   observedAt: Instant;
@@ -85,6 +96,8 @@ export interface Live {
   /** Why nothing could be seen, where that is known. */
   unseen?: string;
   units: LiveUnit[];
+  /** Of a workload that is scaled beside its manifest. */
+  scaled?: Scaled;
   /** What the proxy really does now; absent: it routes nothing for this resource, or could not be asked (`complete: false`). */
   traffic?: TrafficPolicy;
   /** What the proxy was told and does not do yet, where that takes its time: it is not told again. */
@@ -96,5 +109,8 @@ export interface Live {
   /** Of a fleet: what is held from going on by itself. */
   suspended?: ScalingProcess[];
 }
+
+/** Of those that are there, what the resource has by what is declared now. */
+export const membersOf = ({ instances = [] }: Live): LiveInstance[] => instances.filter(({ former }) => !former);
 
 export const nothingLive = (observedAt: Instant): Live => ({ observedAt, complete: true, units: [] });

@@ -1,5 +1,6 @@
 /** What a person should know of a change besides its stages. */
 import type { Resource, Revision } from '../manifest/resource.ts';
+import { isTaken } from './instances.ts';
 import type { LiveInstance } from './live.ts';
 import type { Plan, Stage } from './plan.ts';
 import type { Direction } from './planner.ts';
@@ -32,9 +33,10 @@ export function rolloutNotes(
   return ofUnits ? [...notes, ...unitNotes(spec.kind, instances ?? []), ...undoNotes(before, plan.stages)] : notes;
 }
 
-/** Of a fleet only instances in service are taken. */
+/** Of a fleet what a rollout passes over. */
 function unitNotes(kind: 'Fleet' | 'Cluster', instances: LiveInstance[]): string[] {
-  const down = instances.filter(({ ready }) => !ready).map(({ id }) => id);
+  const comesTo = kind === 'Fleet' ? isTaken : ({ ready }: LiveInstance) => ready;
+  const down = instances.filter((one) => !comesTo(one)).map(({ id }) => id);
   if (down.length === 0) return [];
   const what = kind === 'Fleet' ? 'not in service, so not upgraded' : 'not ready, so its precheck will fail';
   return [`${what}: ${named(down)}`];

@@ -4,14 +4,21 @@ import type { Instant, Live, LiveInstance, LiveUnit } from './live.ts';
 import type { Goal, MembersGoal, ReplicasGoal } from './plan.ts';
 import { samePolicy } from './traffic.ts';
 
-/** Ready without a break for at least `minReadySeconds`, and not on its way out. */
-export function available(unit: LiveUnit, minReadySeconds: number, now: Instant): boolean {
+/** At the moment in which it was seen: ready without a break for at least `minReadySeconds`, and not on its way out. */
+export function available(unit: LiveUnit, minReadySeconds: number, seenAt: Instant): boolean {
   if (!unit.ready || unit.phase === 'stopping' || unit.phase === 'dead') return false;
-  return minReadySeconds === 0 || (unit.readySince !== undefined && now - unit.readySince >= minReadySeconds * 1000);
+  return minReadySeconds === 0 || (unit.readySince !== undefined && seenAt - unit.readySince >= minReadySeconds * 1000);
+}
+
+/** From when on it counts as one that does not get ready: by what its target says, or by what its resource allows for that. */
+export function overdueAt(unit: LiveUnit, progressDeadlineSeconds: number): Instant {
+  const { ready, phase, unreadySince = Number.POSITIVE_INFINITY, stuckSince = Number.POSITIVE_INFINITY } = unit;
+  if (ready || phase === 'stopping' || phase === 'dead') return Number.POSITIVE_INFINITY;
+  return Math.min(stuckSince, unreadySince + progressDeadlineSeconds * 1000);
 }
 
 /** True only when all of it was observed: every wanted replica available, and nothing else of that version left. */
-export function reached(goal: Goal, live: Live, now: Instant): boolean {
+export function reached(goal: Goal, live: Live): boolean {
   if (!live.complete) return false;
   if (goal.kind === 'traffic') return samePolicy(goal.policy, live.traffic);
   const instances = live.instances ?? [];
@@ -21,7 +28,7 @@ export function reached(goal: Goal, live: Live, now: Instant): boolean {
   }
   const mine = live.units.filter((unit) => unit.version === goal.version);
   const wanted = Object.values(goal.want).reduce((sum, n) => sum + n, 0);
-  return mine.length === wanted && doneOf(goal, live, now) === wanted;
+  return mine.length === wanted && doneOf(goal, live) === wanted;
 }
 
 const isAt = (instances: LiveInstance[], id: string, revision: Revision): boolean =>
@@ -36,12 +43,14 @@ function membersReached({ size, controlPlane }: MembersGoal, instances: LiveInst
 }
 
 /** Available units of the wanted revisions, each counted up to what is wanted of it. */
-export function doneOf(goal: ReplicasGoal, live: Live, now: Instant): number {
+export function doneOf(goal: ReplicasGoal, live: Live): number {
   let done = 0;
   for (const [revision, want] of Object.entries(goal.want)) {
     const have = live.units.filter(
       (unit) =>
-        unit.version === goal.version && unit.revision === revision && available(unit, goal.minReadySeconds, now),
+        unit.version === goal.version &&
+        unit.revision === revision &&
+        available(unit, goal.minReadySeconds, live.observedAt),
     ).length;
     done += Math.min(have, want);
   }

@@ -77,6 +77,7 @@ export function settleAsIs(
 
 /**
  * Versions that stay: those that traffic names, the latest, and `keepVersions` others, the most recently deployed first.
+ * What a canceled rollout left is none to go back to, and may never have been ready.
  */
 function serve(
   spec: ServiceSpec,
@@ -87,7 +88,7 @@ function serve(
 ): Settled {
   const needed = new Set([...trafficNames(policy), latest]);
   const others = runningVersions(before)
-    .filter((name) => !needed.has(name))
+    .filter((name) => !needed.has(name) && !leftByCancel(before, name))
     .sort((a, b) => (after.versions[b]?.rollout ?? 0) - (after.versions[a]?.rollout ?? 0))
     .slice(0, spec.keepVersions);
   const goals: Goal[] = [];
@@ -97,6 +98,11 @@ function serve(
   }
   if (policy !== undefined) goals.push({ kind: 'traffic', policy });
   return { ...after, goals, versions: remembered(after.versions, goals) };
+}
+
+/** After a cancel only what once was rolled out to its end counts as an earlier version. */
+function leftByCancel({ partial, lineage, versions }: Settled, name: string): boolean {
+  return partial !== undefined && !lineage.some(({ revision }) => revision === versions[name]?.revision);
 }
 
 /** Names are remembered for so many versions besides those that run; an older one may be used again. */

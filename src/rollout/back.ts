@@ -5,9 +5,19 @@ import { goalsInEffect } from '../plan/effect.ts';
 import type { Instant, Live } from '../plan/live.ts';
 import type { Goal } from '../plan/plan.ts';
 import { doneOf, reached } from '../plan/reached.ts';
+import { UNSEEN, withPartial } from './closing.ts';
 import { finish } from './finish.ts';
 import { askGates } from './gates.ts';
-import { anyUnderWay, countText, planBack, stageEnded, troubleOf } from './instances.ts';
+import {
+  anyUnderWay,
+  cameThrough,
+  countText,
+  leftOver,
+  planBack,
+  putBackLeft,
+  stageEnded,
+  troubleOf,
+} from './instances.ts';
 import type { Rollout, State } from './state.ts';
 import { begun, type Context, nextStage, pause, type Step, trouble } from './step.ts';
 import { move } from './transitions.ts';
@@ -35,7 +45,7 @@ function unitsBack(context: Context, state: State, rollout: Rollout, resource: I
   if (rollout.held) return { state: pause(state, rollout, 'Operator', 'paused by an operation', now) };
   if (!rollout.back) {
     if (anyUnderWay(rollout)) return { state, why: `units under way finish: ${countText(rollout)}` };
-    if (!live.complete) return { state, why: 'not everything could be observed' };
+    if (!live.complete) return { state, why: UNSEEN };
     const planned = planBack(resource, rollout, live, now);
     return { state: { ...state, rollout: planned }, pushFirst: true, again: true };
   }
@@ -44,8 +54,12 @@ function unitsBack(context: Context, state: State, rollout: Rollout, resource: I
   const stage = rollout.plan.stages[rollout.stage];
   if (stage === undefined) {
     if (anyUnderWay(rollout)) return { state, why: countText(rollout) };
-    const message = `${rollout.message}; ${rollout.plan.from ?? 'nothing'} runs again`;
-    return { state: finish(state, rollout, 'RolledBack', now, message, resource) };
+    if (!live.complete) return { state, why: UNSEEN };
+    const left = putBackLeft(rollout, live, now);
+    if (anyUnderWay(left)) return { state: { ...state, rollout: left }, again: true };
+    const message = `${rollout.message}; ${rollout.plan.from ?? 'nothing'} runs again${leftOver(left, live)}`;
+    const settled = cameThrough(left) ? state : withPartial(state, left);
+    return { state: finish(settled, left, 'RolledBack', now, message, resource) };
   }
   const timed = begun(rollout, now);
   if (!stageEnded(timed)) return { state: { ...state, rollout: timed }, why: `rolls back: ${countText(timed)}` };
@@ -59,7 +73,7 @@ export function rollingBack(context: Context, state: State, rollout: Rollout): S
   const { resource, live, now } = context;
   if (isInstances(resource)) return unitsBack(context, state, rollout, resource);
   const goals = goalsInEffect(resource.spec.kind, state.settled, [], -1);
-  const back = goals.every((goal) => reached(goal, live, now));
+  const back = goals.every((goal) => reached(goal, live));
   if (!back) return waitForReplicas(context, state, rollout, goals);
   const settled = { ...state.settled, observed: true };
   const to = rollout.plan.from ?? 'nothing';
@@ -70,7 +84,7 @@ export function rollingBack(context: Context, state: State, rollout: Rollout): S
 
 /** What runs is gone back to, but does not come up: a person has to look, as on the way forward. */
 function waitForReplicas({ resource, live, now }: Context, state: State, rollout: Rollout, goals: Goal[]): Step {
-  const mark = backMark(goals, live, now);
+  const mark = backMark(goals, live);
   const progress = mark === rollout.progress.mark ? rollout.progress : { mark, at: now };
   const next: Rollout = { ...rollout, progress };
   const deadline = progress.at + resource.spec.progressDeadlineSeconds * 1000;
@@ -82,10 +96,10 @@ function waitForReplicas({ resource, live, now }: Context, state: State, rollout
 }
 
 /** `2 of 3 ready, 1 of others left`: it changes whenever more is done than before. */
-function backMark(goals: Goal[], live: Live, now: Instant): string {
+function backMark(goals: Goal[], live: Live): string {
   const replicas = goals.filter((goal) => goal.kind === 'replicas');
   const wanted = replicas.reduce((sum, { want }) => sum + Object.values(want).reduce((a, b) => a + b, 0), 0);
-  const done = replicas.reduce((sum, goal) => sum + doneOf(goal, live, now), 0);
+  const done = replicas.reduce((sum, goal) => sum + doneOf(goal, live), 0);
   const others = live.units.filter((unit) => !replicas.some(({ want }) => (want[unit.revision] ?? 0) > 0)).length;
   return `${done} of ${wanted} ready${others === 0 ? '' : `, ${others} of others left`}`;
 }

@@ -5,6 +5,9 @@ import type { Rollout, State } from './state.ts';
 import type { Context, Step } from './step.ts';
 import { tallyOf } from './tally.ts';
 
+/** What is out of service, and whether it answers, is not known: a rollout does not end on that. */
+export const UNSEEN = 'not everything could be observed';
+
 type Closing = NonNullable<Rollout['closing']>;
 
 /** From now on nothing is begun; it ends as `phase` once nothing is under way. */
@@ -17,6 +20,7 @@ export function closingDown({ resource, live, now }: Context, state: State, roll
     const message = `${closing.message}; units under way finish: ${countText(rollout)}`;
     return { state: { ...state, rollout: { ...rollout, message } } };
   }
+  if (!live.complete) return { state, why: UNSEEN };
   const left = putBackLeft(rollout, live, now);
   if (anyUnderWay(left)) return { state: { ...state, rollout: left }, again: true };
   const { closing: _, ...open } = left;
@@ -25,7 +29,7 @@ export function closingDown({ resource, live, now }: Context, state: State, roll
 }
 
 /** Some units run the new revision and some do not: going back to the settled one is then a rollback. */
-function withPartial(state: State, rollout: Rollout): State {
+export function withPartial(state: State, rollout: Rollout): State {
   const { total, pending } = tallyOf(rollout);
   if (total === pending) return state;
   return { ...state, settled: { ...state.settled, partial: rollout.plan.to, observed: false } };

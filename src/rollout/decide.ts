@@ -4,11 +4,12 @@ import type { InstanceResource, Resource } from '../manifest/resource.ts';
 import { goalsInEffect } from '../plan/effect.ts';
 import type { Instant, Live } from '../plan/live.ts';
 import { type Goal, nothingSettled, type Settled } from '../plan/plan.ts';
-import { reached } from '../plan/reached.ts';
+import { overdueAt, reached } from '../plan/reached.ts';
 import type { Action, Decision, Declaration } from './decision.ts';
 import { follow } from './follow.ts';
 import { closeGap, type Gap } from './gap.ts';
 import { closeMembers } from './members.ts';
+import { atScale, scaledNow } from './scaled.ts';
 import { followSchedules, scheduleWake } from './schedules.ts';
 import type { State } from './state.ts';
 import { tallyOf } from './tally.ts';
@@ -47,11 +48,11 @@ export function decide(
   conditions: Conditions,
 ): Decision {
   const before = state ?? newState(declaration);
-  const { resource } = declaration;
-  if (resource === undefined) return decideDeletion(declaration, before, live, now);
+  if (declaration.resource === undefined) return decideDeletion(declaration, before, live, now);
+  const resource = atScale(declaration.resource, scaledNow(declaration.resource, before, live));
   const followed = follow(declaration, resource, before, live, now, conditions);
   const walked = walk(resource, followed.state, live, now, conditions);
-  const rest = atRest(resource, followSchedules(resource, walked.state, now), live, now);
+  const rest = atRest(resource, followSchedules(resource, walked.state, now), live);
   const gap = isInstances(resource)
     ? closeUnitsGap(resource, rest, live, now)
     : closeRolloutGap(resource, rest, live, now);
@@ -60,7 +61,8 @@ export function decide(
     walked.wakeAt,
     followed.wakeAt,
     gap.wakeAt,
-    minReadyWake(next, live, now),
+    minReadyWake(next, live),
+    overdueWake(resource, next, live),
     scheduleWake(resource, now),
   ];
   const wakeAt = earliest(wakes);
@@ -126,11 +128,11 @@ function closeRolloutGap(resource: Resource, state: State, live: Live, now: Inst
 const nameOf = (resource: Resource) => resource.id.slice(resource.id.indexOf('/') + 1);
 
 /** Without an active rollout: once live was seen to hold the goals, a later difference is a repair. */
-function atRest(resource: Resource, state: State, live: Live, now: Instant): State {
+function atRest(resource: Resource, state: State, live: Live): State {
   if (active(state.rollout)) return state;
   const { settled } = state;
   const goals = goalsInEffect(resource.spec.kind, settled, [], -1);
-  const holds = goals.length > 0 && goals.every((goal) => reached(goal, live, now));
+  const holds = goals.length > 0 && goals.every((goal) => reached(goal, live));
   return settled.observed || !holds ? state : { ...state, settled: { ...settled, observed: true } };
 }
 
@@ -145,7 +147,7 @@ function countRepairs(state: State, actions: Action[], now: Instant): State {
 }
 
 /** When the next unit that is ready will have been so for `minReadySeconds`. */
-function minReadyWake({ settled, rollout }: State, live: Live, now: Instant): Instant | undefined {
+function minReadyWake({ settled, rollout }: State, live: Live): Instant | undefined {
   const stages = active(rollout) ? rollout.plan.stages.map((stage) => stage.goal) : [];
   const longest = [...settled.goals, ...stages].reduce(
     (most, goal) => (goal.kind === 'replicas' ? Math.max(most, goal.minReadySeconds * 1000) : most),
@@ -153,7 +155,15 @@ function minReadyWake({ settled, rollout }: State, live: Live, now: Instant): In
   );
   if (longest === 0) return undefined;
   const due = live.units.flatMap((unit) => (unit.readySince === undefined ? [] : [unit.readySince + longest]));
-  return earliest(due.filter((at) => at > now));
+  // Not those after now: one may be due since it was looked, and counts only once it is seen again.
+  return earliest(due.filter((at) => at > live.observedAt));
+}
+
+/** When it has to be told that a unit does not get ready: a rollout has a clock of its own for that. */
+function overdueWake({ spec }: Resource, { rollout }: State, { units, observedAt }: Live): Instant | undefined {
+  if (active(rollout)) return undefined;
+  const due = units.map((unit) => overdueAt(unit, spec.progressDeadlineSeconds));
+  return earliest(due.filter((at) => at > observedAt && at < Number.POSITIVE_INFINITY));
 }
 
 /** Traffic away, then every unit; then nothing of it is left. */

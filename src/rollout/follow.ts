@@ -1,7 +1,7 @@
 /** Follows what is declared: begins rollouts, supersedes, plans anew, takes up how-only commits. */
 import { isInstances } from '../manifest/kinds.ts';
 import type { InstanceResource, Resource, Revision } from '../manifest/resource.ts';
-import type { Instant, Live, LiveInstance } from '../plan/live.ts';
+import { type Instant, type Live, type LiveInstance, membersOf } from '../plan/live.ts';
 import { type Plan, type Stage, settledRevision } from '../plan/plan.ts';
 import { direction, planRollout, stepsAhead } from '../plan/planner.ts';
 import { rescale, resettle } from '../plan/settle.ts';
@@ -11,6 +11,7 @@ import type { Conditions } from './decide.ts';
 import type { Declaration } from './decision.ts';
 import { finish } from './finish.ts';
 import { replanUnits } from './instances.ts';
+import { scaledNow, takeScale } from './scaled.ts';
 import type { Rollout, State, UnitRecord } from './state.ts';
 import { active, move } from './transitions.ts';
 import { entriesOf, withRecords } from './unit-list.ts';
@@ -30,9 +31,10 @@ export function follow(
   now: Instant,
   conditions: Conditions,
 ): Followed {
-  const state = takeUp(before, declaration, resource, now);
+  const known = takeUp(before, declaration, resource, now);
+  const state = takeScale(known, scaledNow(resource, before, live));
   const { rollout } = state;
-  const changed = state.digest !== resource.digest;
+  const changed = state.digest !== resource.digest || state !== known;
   if (active(rollout)) {
     if (isInstances(resource)) return followUnits(state, rollout, resource, declaration, live, now, conditions);
     if (wantsOther(rollout, state, resource)) return supersede(state, rollout, resource, declaration, now, conditions);
@@ -48,7 +50,9 @@ export function follow(
     return { state: begin(state, resource, declaration, now, conditions), pushFirst: false };
   }
   const settled = resettle(state.settled, resource);
-  return { state: { ...state, settled, digest: resource.digest }, pushFirst: settled !== state.settled };
+  // Who scales beside the manifest has done so already: then nothing follows from it.
+  const pushFirst = settled !== state.settled && state.digest !== resource.digest;
+  return { state: { ...state, settled, digest: resource.digest }, pushFirst };
 }
 
 /** A manifest that is back is not deleted; what was tried in vain is forgotten as soon as something else is declared. */
@@ -118,7 +122,10 @@ function begin(
     message: 'not begun',
     startedAt: now,
     prechecks: [],
-    plan: planRollout({ resource, settled: state.settled, id, generation: 1, instances: live?.instances ?? [] }, cause),
+    plan: planRollout(
+      { resource, settled: state.settled, id, generation: 1, instances: live === undefined ? [] : membersOf(live) },
+      cause,
+    ),
     stage: 0,
     times: [],
     checks: { failures: 0 },

@@ -38,7 +38,7 @@ export function closeGap(goals: Goal[], live: Live, options: GapOptions): Gap {
   if (!live.complete) return { actions: [] };
   const wanted = goals.find((goal) => goal.kind === 'traffic')?.policy;
   const gap: Gap = { actions: [] };
-  if (options.unroute ? live.traffic !== undefined : routable(wanted, live, goals, options.now)) {
+  if (options.unroute ? live.traffic !== undefined : routable(wanted, live, goals)) {
     const told = [live.traffic, live.routing].some((policy) => samePolicy(wanted, policy));
     if (options.unroute || !told) gap.actions.push({ kind: 'route', policy: wanted });
   }
@@ -63,12 +63,12 @@ const nothing = (version: string): ReplicasGoal => ({
 });
 
 /** No traffic to what is not ready: every version that would get some has an available unit. */
-function routable(policy: TrafficPolicy | undefined, live: Live, goals: Goal[], now: Instant): boolean {
+function routable(policy: TrafficPolicy | undefined, live: Live, goals: Goal[]): boolean {
   if (policy === undefined) return false;
   return trafficNames(policy).every((version) => {
     const goal = goals.find((candidate) => candidate.kind === 'replicas' && candidate.version === version);
     const minReady = goal?.kind === 'replicas' ? goal.minReadySeconds : 0;
-    return live.units.some((unit) => unit.version === version && available(unit, minReady, now));
+    return live.units.some((unit) => unit.version === version && available(unit, minReady, live.observedAt));
   });
 }
 
@@ -87,32 +87,35 @@ function moveVersion(
   gap: Gap,
 ): void {
   const staying = units.filter((unit) => unit.phase !== 'stopping');
-  const { kept, missing } = keep(goal, staying, options.now);
+  const { kept, missing } = keep(goal, staying, live.observedAt);
   const surplus = staying.filter((unit) => !kept.has(unit));
   restartDead([...kept], options, gap);
   startMissing(goal, missing, units.length, live, options, gap);
   const leaving = trafficNames(live.traffic).includes(goal.version) && !trafficNames(wanted).includes(goal.version);
   if (leaving) return;
-  for (const unit of stoppable(goal, surplus, [...kept], options.now)) {
+  for (const unit of stoppable(goal, surplus, [...kept], live.observedAt)) {
     gap.actions.push({ kind: 'stop', unit: unit.id, attempt: unit.attempt });
   }
 }
 
 /** The units that fill what is wanted of each revision, the most useful first; and how many are missing. */
-function keep(goal: ReplicasGoal, units: LiveUnit[], now: Instant) {
+function keep(goal: ReplicasGoal, units: LiveUnit[], seenAt: Instant) {
   const kept = new Set<LiveUnit>();
   const missing: [Revision, number][] = [];
   for (const [revision, want] of Object.entries(goal.want)) {
-    const candidates = units.filter((unit) => unit.revision === revision).sort(byUse(goal, now));
+    const candidates = units.filter((unit) => unit.revision === revision).sort(byUse(goal, seenAt));
     for (const unit of candidates.slice(0, want)) kept.add(unit);
     if (candidates.length < want) missing.push([revision, want - candidates.length]);
   }
   return { kept, missing };
 }
 
-/** Available before starting before dead; then by name, so that the choice is stable. */
-function byUse(goal: ReplicasGoal, now: Instant) {
-  const rank = (unit: LiveUnit) => (available(unit, goal.minReadySeconds, now) ? 0 : unit.phase === 'dead' ? 2 : 1);
+/** Available before ready before starting before dead; then by name, so that the choice is stable. */
+function byUse(goal: ReplicasGoal, seenAt: Instant) {
+  const rank = (unit: LiveUnit) => {
+    if (available(unit, goal.minReadySeconds, seenAt)) return 0;
+    return unit.ready ? 1 : unit.phase === 'dead' ? 3 : 2;
+  };
   return (a: LiveUnit, b: LiveUnit) => rank(a) - rank(b) || slotOf(a) - slotOf(b);
 }
 
@@ -148,12 +151,14 @@ function freeSlot(prefix: string, taken: Set<string>): string {
 
 /**
  * What may go now: the dead at once; of the others so many that never fewer than `minAvailable` stay available, units of
- * the wanted revisions that are not available yet counted as missing; the unready first.
+ * the wanted revisions that are not available yet counted as missing; the unready first, then those that are ready for too short a time.
  */
-function stoppable(goal: ReplicasGoal, surplus: LiveUnit[], kept: LiveUnit[], now: Instant): LiveUnit[] {
-  const isAvailable = (unit: LiveUnit) => available(unit, goal.minReadySeconds, now);
+function stoppable(goal: ReplicasGoal, surplus: LiveUnit[], kept: LiveUnit[], seenAt: Instant): LiveUnit[] {
+  const isAvailable = (unit: LiveUnit) => available(unit, goal.minReadySeconds, seenAt);
   const dead = surplus.filter((unit) => unit.phase === 'dead');
-  const alive = surplus.filter((unit) => unit.phase !== 'dead').sort((a, b) => slotOf(b) - slotOf(a));
+  const alive = surplus
+    .filter((unit) => unit.phase !== 'dead')
+    .sort((a, b) => Number(a.ready) - Number(b.ready) || slotOf(b) - slotOf(a));
   const unready = alive.filter((unit) => !isAvailable(unit));
   const ready = alive.filter(isAvailable);
   const keptUnavailable = kept.filter((unit) => !isAvailable(unit)).length;

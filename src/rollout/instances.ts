@@ -7,8 +7,9 @@ import type { Action, Question } from './decision.ts';
 import type { Rollout, UnitRecord, Units } from './state.ts';
 import { tallyOf } from './tally.ts';
 import { earliest } from './times.ts';
+import { active } from './transitions.ts';
 import { entriesOf, placeOf, recordOf, unitList, withRecords } from './unit-list.ts';
-import { again, atEnd, attemptOf, freshRecord, moveUnit, stepUnit } from './units.ts';
+import { again, atEnd, attemptOf, freshRecord, goingBack, moveUnit, stepUnit } from './units.ts';
 
 /** Every unit of the plan as it is before anything is done to it. */
 export function freeze(stages: Stage[], live: Live, now: Instant): Units {
@@ -41,12 +42,11 @@ export function advance(
   for (const id of moving) {
     const found = recordOf(units, id);
     const change = changeOf(rollout, id);
-    if (found === undefined || change === undefined) continue;
+    if (found === undefined) continue;
+    const instance = instanceOf(live, units, id);
     const record = found.state === 'Pending' ? moveUnit(found, 'TakingOut', now) : found;
-    const step = stepUnit(
-      { id, spec, revision, rollout: rollout.id, change, instance: instanceOf(live, units, id), now },
-      record,
-    );
+    const gone = live.complete && instance === undefined;
+    const step = stepUnit({ id, spec, revision, rollout: rollout.id, change, instance, gone, now }, record);
     changed.push([id, step.record]);
     if (step.action !== undefined && live.complete) result.actions.push(step.action);
     if (step.question !== undefined) result.questions.push(step.question);
@@ -68,8 +68,8 @@ function toBegin(rollout: Rollout): string[] {
   return waiting.slice(0, room);
 }
 
-/** A unit that is tried again may be of an earlier stage. */
-function changeOf({ plan, stage }: Rollout, id: string): UnitChange | undefined {
+/** A unit that is tried again may be of an earlier stage; one that only goes back in service is of none. */
+function changeOf({ plan, stage }: Rollout, id: string): UnitChange {
   const wanted = ({ goal }: Stage) => (goal.kind === 'units' ? goal.want[id] : undefined);
   const current = plan.stages[stage];
   const own = current && wanted(current);
@@ -78,7 +78,7 @@ function changeOf({ plan, stage }: Rollout, id: string): UnitChange | undefined 
     const found = wanted(other);
     if (found !== undefined) return found;
   }
-  return undefined;
+  return { to: plan.to, undo: [] };
 }
 
 const byId = new WeakMap<Live, Map<string, LiveInstance>>();
@@ -91,6 +91,12 @@ function instanceOf(live: Live, units: Units, id: string): LiveInstance | undefi
   byId.set(live, known);
   return known.get(id);
 }
+
+const NONE: readonly string[] = [];
+
+/** With these the rollout that is under way goes on, whatever is selected meanwhile; the same list until it is over. */
+export const frozenUnits = (rollout: Rollout | undefined): readonly string[] =>
+  (active(rollout) && rollout.units?.ids) || NONE;
 
 export const unitsOf = (rollout: Rollout): [string, UnitRecord][] => entriesOf(rollout.units);
 
@@ -145,6 +151,14 @@ export function countText(rollout: Rollout): string {
 const anotherTry = (record: UnitRecord, now: Instant): UnitRecord =>
   record.state === 'Pending' ? { ...record, tries: record.tries + 1 } : again(record, now);
 
+/** What did not answer when it was skipped or canceled may answer by now. */
+const GOES_BACK_AS: Partial<Record<UnitRecord['state'], UnitRecord['as']>> = {
+  Failed: 'Failed',
+  Unknown: 'Failed',
+  Skipped: 'Skipped',
+  Canceled: 'Canceled',
+};
+
 /** Before it ends: what is out of service goes back, if it answers. The same record where nothing is to be done. */
 export function putBackLeft(rollout: Rollout, live: Live, now: Instant): Rollout {
   const changed: [string, UnitRecord][] = [];
@@ -154,10 +168,11 @@ export function putBackLeft(rollout: Rollout, live: Live, now: Instant): Rollout
       const found = begunUnrecorded(rollout, record, instance, now);
       if (found !== undefined) changed.push([instance.id, found]);
     }
-    if (record?.state !== 'Failed' && record?.state !== 'Unknown') continue;
+    const as = record && GOES_BACK_AS[record.state];
+    if (record === undefined || as === undefined) continue;
     const isBack = instance.service === 'in' && instance.cordoned === record.before.cordoned;
     if (isBack || !instance.ready || record.as !== undefined) continue;
-    changed.push([instance.id, { ...moveUnit(record, 'PuttingBack', now, record.message), as: 'Failed' }]);
+    changed.push([instance.id, goingBack(record, as, now, record.message)]);
   }
   if (changed.length === 0 || rollout.units === undefined) return rollout;
   return { ...rollout, units: withRecords(rollout.units, changed) };
@@ -171,8 +186,7 @@ function begunUnrecorded({ id }: Rollout, record: UnitRecord, instance: LiveInst
   if (!record.before.inService || instance.service === 'in') return undefined;
   const message = 'was only taken out of service';
   if (!instance.ready) return moveUnit(record, 'Canceled', now, message);
-  const leaving = moveUnit(record, 'TakingOut', now);
-  return { ...moveUnit(leaving, 'PuttingBack', now, message), as: 'Canceled' as const };
+  return goingBack(record, 'Canceled', now, message);
 }
 
 const notUpdated = (rollout: Rollout): string[] => {
@@ -180,11 +194,13 @@ const notUpdated = (rollout: Rollout): string[] => {
   return [...failed, ...canceled, ...unknown];
 };
 
-/** Units that did not get there, for the message of the end. */
+/** Units that did not get there, for the message of the end; of those that were not come to, what was out of service already. */
 export function leftOver(rollout: Rollout, live: Live): string {
+  const what = rollout.turned ? 'not taken back' : 'not updated';
   const out = new Set((live.instances ?? []).filter(({ service }) => service !== 'in').map(({ id }) => id));
-  const failed = notUpdated(rollout).map((id) => (out.has(id) ? `${id} (out of service)` : id));
-  return failed.length === 0 ? '' : `; not updated: ${failed.join(', ')}`;
+  const waiting = [...out].filter((id) => recordOf(rollout.units, id)?.state === 'Pending');
+  const failed = [...notUpdated(rollout), ...waiting].map((id) => (out.has(id) ? `${id} (out of service)` : id));
+  return failed.length === 0 ? '' : `; ${what}: ${failed.join(', ')}`;
 }
 
 /** Whether the units that are there came through. */

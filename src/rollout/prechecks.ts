@@ -1,6 +1,7 @@
 /** Prechecks that need nothing but what is declared and remembered. The drivers' own come beside them. */
 import type { Resource } from '../manifest/resource.ts';
-import type { Live, LiveInstance } from '../plan/live.ts';
+import { isTaken } from '../plan/instances.ts';
+import { type Live, type LiveInstance, membersOf } from '../plan/live.ts';
 import type { Settled } from '../plan/plan.ts';
 import { versionName } from '../plan/versions.ts';
 import type { PrecheckResult } from './state.ts';
@@ -18,13 +19,13 @@ export function builtinPrechecks(
     { name: 'references', result: 'pass', message: 'every reference of the manifest resolves', remedy: '' },
   ];
   if (spec.kind === 'Service') results.push(versionNameCheck(versionName(spec, settled, revision, id)));
-  const instances = live?.complete ? (live.instances ?? []) : [];
+  const instances = live?.complete ? membersOf(live) : [];
   if (spec.kind === 'Fleet' && live?.complete) results.push(...membersChecks(instances, 'size' in spec.members));
   if (spec.kind === 'Cluster' && instances.length > 0) results.push(...versionChecks(spec.version, instances));
   return results;
 }
 
-/** Only instances in service are upgraded; one that is not is no reason to wait, but to know. */
+/** One that a rollout passes over is no reason to wait, but to know. */
 function membersChecks(instances: LiveInstance[], created: boolean): PrecheckResult[] {
   const name = 'instances';
   if (instances.length === 0) {
@@ -33,9 +34,10 @@ function membersChecks(instances: LiveInstance[], created: boolean): PrecheckRes
     return [{ name, result: 'fail', message: 'no host has the labels of the selector', remedy }];
   }
   const out = instances
-    .filter(({ ready }) => !ready)
+    .filter((instance) => !isTaken(instance))
     .map(({ id, message }) => `${id}${message ? ` (${message})` : ''}`);
-  if (out.length === 0) return [{ name, result: 'pass', message: `${instances.length} in service`, remedy: '' }];
+  const ready = instances.filter((instance) => instance.ready).length;
+  if (out.length === 0) return [{ name, result: 'pass', message: `${ready} in service`, remedy: '' }];
   const message = `not in service, so not upgraded: ${out.slice(0, 5).join(', ')}${out.length > 5 ? ' …' : ''}`;
   if (out.length < instances.length) return [{ name, result: 'warn', message, remedy: 'bring them up, then retry' }];
   return [{ name, result: 'fail', message: 'none is in service', remedy: 'bring them up, then retry' }];

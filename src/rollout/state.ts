@@ -1,5 +1,5 @@
 import type { Oid, Revision } from '../manifest/resource.ts';
-import type { Instant } from '../plan/live.ts';
+import type { Instant, Scaled } from '../plan/live.ts';
 import type { Plan, Settled } from '../plan/plan.ts';
 
 export type Phase =
@@ -138,6 +138,8 @@ export interface State {
   /** The active rollout, or the last one. */
   rollout?: Rollout;
   operations: Record<string, OperationOutcome>;
+  /** Who else says how many replicas there are to be, as it was seen last. */
+  scaled?: Scaled;
   repairs: { count: number; last?: Instant };
   history: HistoryEntry[];
   /** The declared revision that the last rollout tried in vain: not tried again until a retry, or until something else was declared. */

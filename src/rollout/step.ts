@@ -75,11 +75,11 @@ export function nextStage(rollout: Rollout, now: Instant): Rollout {
 }
 
 /** The stage's goal is seen, and traffic goes where it should at this point. */
-export function stageReached({ resource, live, now }: Context, state: State, rollout: Rollout): boolean {
+export function stageReached({ resource, live }: Context, state: State, rollout: Rollout): boolean {
   if (rollout.plan.stages[rollout.stage]?.goal.kind === 'units') return stageEnded(rollout);
   const goals = goalsInEffect(resource.spec.kind, state.settled, rollout.plan.stages, rollout.stage);
   const stage = rollout.plan.stages[rollout.stage];
-  return goals.every((goal) => (goal.kind === 'replicas' && goal !== stage?.goal) || reached(goal, live, now));
+  return goals.every((goal) => (goal.kind === 'replicas' && goal !== stage?.goal) || reached(goal, live));
 }
 
 /** What is wrong with the units, in their own words. */

@@ -6,7 +6,7 @@ import { troubleOf } from './instances.ts';
 import type { Rollout, State, UnitRecord } from './state.ts';
 import { ended, move } from './transitions.ts';
 import { recordOf, withRecords } from './unit-list.ts';
-import { again, moveUnit, underWay } from './units.ts';
+import { again, goingBack, moveUnit, underWay } from './units.ts';
 
 export interface UnitHandling {
   state: State;
@@ -50,10 +50,10 @@ function unitAfter({ live, unit, now }: UnitHandling, record: UnitRecord, action
   if (state !== 'Failed' && state !== 'Unknown' && state !== 'Pending')
     return { refused: `${unit} is ${state} already` };
   const word = as.toLowerCase();
-  if (state === 'Pending')
+  const { ready = false, service = 'in' } = live.instances?.find(({ id }) => id === unit) ?? {};
+  if (state === 'Pending' && (service === 'in' || !ready))
     return { applied: `${unit} is ${word}; it was not touched`, record: moveUnit(record, as, now) };
-  const ready = live.instances?.find(({ id }) => id === unit)?.ready === true;
-  if (ready) return { applied: `${unit} is ${word}`, record: { ...moveUnit(record, 'PuttingBack', now), as } };
+  if (ready) return { applied: `${unit} is ${word}`, record: goingBack(record, as, now) };
   const message = 'does not answer, so it stays out of service';
   return { applied: `${unit} is ${word}; it ${message}`, record: moveUnit(record, as, now, message) };
 }

@@ -14,8 +14,8 @@ export const UNIT_TRANSITIONS: Record<UnitState, readonly UnitState[]> = {
   PuttingBack: ['Succeeded', 'Skipped', 'Canceled', 'Failed'],
   Succeeded: ['Pending'],
   Failed: ['Pending', 'PuttingBack', 'Skipped', 'Canceled'],
-  Skipped: ['Pending'],
-  Canceled: ['Pending'],
+  Skipped: ['Pending', 'PuttingBack'],
+  Canceled: ['Pending', 'PuttingBack'],
   Unknown: ['Pending', 'PuttingBack', 'Skipped', 'Canceled'],
 };
 
@@ -42,6 +42,12 @@ export function moveUnit(record: UnitRecord, state: UnitState, now: Instant, mes
   return { ...record, state, since: now, message };
 }
 
+/** It only goes back in service, and counts as `as` then; one that was not begun passes through what is not done to it. */
+export function goingBack(record: UnitRecord, as: UnitRecord['as'] & string, now: Instant, message = ''): UnitRecord {
+  const from = record.state === 'Pending' ? moveUnit(record, 'TakingOut', now) : record;
+  return { ...moveUnit(from, 'PuttingBack', now, message), as };
+}
+
 /** Another try: another attempt, from the start; what it had before it was first touched stays. */
 export function again(record: UnitRecord, now: Instant): UnitRecord {
   const { as: _, ...fresh } = moveUnit(record, 'Pending', now);
@@ -56,6 +62,8 @@ export interface UnitContext {
   rollout: number;
   change: UnitChange;
   instance: LiveInstance | undefined;
+  /** It was looked for where all is seen, and is not there. */
+  gone: boolean;
   now: Instant;
 }
 
@@ -68,6 +76,7 @@ export interface UnitStep {
 
 /** As far as what is live lets the unit go; then what has to be done or asked for it to go on. */
 export function stepUnit(context: UnitContext, before: UnitRecord): UnitStep {
+  if (context.gone) return { record: missed(before, context.now) };
   let record = before;
   for (;;) {
     const step = STEPS[record.state]?.(context, record) ?? { record };
@@ -89,8 +98,16 @@ export const attemptOf = (
   { tries }: Pick<UnitRecord, 'tries'>,
 ): string => `${id}.${rollout}.${tries}`;
 
-function takingOut(context: UnitContext, record: UnitRecord): UnitStep {
+/** What stands beside the unit is right: it may not have answered when the rollout began. */
+function withCordonBefore(record: UnitRecord, { cordonedBefore }: Pick<LiveInstance, 'cordonedBefore'>): UnitRecord {
+  const { before } = record;
+  if (cordonedBefore === undefined || cordonedBefore === before.cordoned) return record;
+  return { ...record, before: { ...before, cordoned: cordonedBefore } };
+}
+
+function takingOut(context: UnitContext, begun: UnitRecord): UnitStep {
   const { id, instance, spec, now } = context;
+  const record = withCordonBefore(begun, instance ?? {});
   const attempt = attemptOf(context, record);
   const isCluster = spec.kind === 'Cluster';
   const drain = instance?.drain?.id === attempt ? instance.drain : undefined;
@@ -161,12 +178,25 @@ function overdue({ spec, instance, now }: UnitContext, step: UnitStep): UnitStep
   if (!underWay(record) || runs) return step;
   const deadline = record.since + spec.progressDeadlineSeconds * 1000;
   if (now < deadline) return { ...step, wakeAt: Math.min(step.wakeAt ?? deadline, deadline) };
-  const state = record.state === 'Updating' ? 'Unknown' : 'Failed';
   const what = record.message === '' ? '' : `: ${record.message}`;
   return {
-    record: moveUnit(record, state, now, `${WORDS[record.state]} for ${spec.progressDeadlineSeconds} s${what}`),
+    record: moveUnit(
+      record,
+      lostAs(record),
+      now,
+      `${WORDS[record.state]} for ${spec.progressDeadlineSeconds} s${what}`,
+    ),
   };
 }
+
+/** Somebody removed it, or it is of the resource no more: nothing can be done to it, and nobody need wait. */
+function missed(record: UnitRecord, now: Instant): UnitRecord {
+  if (!underWay(record)) return record;
+  return moveUnit(record, lostAs(record), now, 'is not there any more');
+}
+
+/** What an update has done is not known. */
+const lostAs = ({ state }: UnitRecord): UnitState => (state === 'Updating' ? 'Unknown' : 'Failed');
 
 const WORDS: Partial<Record<UnitState, string>> = {
   TakingOut: 'was being taken out of service',

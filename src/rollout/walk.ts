@@ -6,12 +6,12 @@ import { planRollout } from '../plan/planner.ts';
 import { doneOf } from '../plan/reached.ts';
 import { nameVersion } from '../plan/settle.ts';
 import { pausedBack, rollingBack, turn } from './back.ts';
-import { close, closingDown } from './closing.ts';
+import { close, closingDown, UNSEEN } from './closing.ts';
 import type { Conditions } from './decide.ts';
 import type { Action, Question } from './decision.ts';
 import { finish, succeed } from './finish.ts';
 import { askGates } from './gates.ts';
-import { advance, cameThrough, countText, freeze, troubleOf } from './instances.ts';
+import { advance, anyUnderWay, cameThrough, countText, freeze, putBackLeft, troubleOf } from './instances.ts';
 import { paused } from './paused.ts';
 import type { Rollout, State } from './state.ts';
 import { begun, type Context, holdOf, nextStage, pause, type Step, stageReached, trouble, waking } from './step.ts';
@@ -105,7 +105,7 @@ function checking(context: Context, state: State, rollout: Rollout): Step {
     resource.spec.kind === 'Service' && resource.spec.upgrade === 'newVersion'
       ? { ...state, settled: { ...state.settled, versions } }
       : state;
-  if (isInstances(resource) && !context.live.complete) return { state, why: 'not everything could be observed' };
+  if (isInstances(resource) && !context.live.complete) return { state, why: UNSEEN };
   const frozen = isInstances(resource) ? frozenNow(context, state, rollout) : rollout;
   const begun = move({ ...frozen, progress: { mark: '', at: now } }, 'Progressing', now, 'begun');
   return { state: { ...named, rollout: begun }, pushFirst: true, again: true };
@@ -150,8 +150,12 @@ function progressing(context: Context, state: State, rollout: Rollout): Step {
 }
 
 /** All stages are walked. With a unit that did not get there it has failed; what is out of service goes back first. */
-function atLast({ resource, now }: Context, state: State, rollout: Rollout): Step {
-  if (isReplicas(resource) || cameThrough(rollout)) return { state: succeed(state, rollout, resource, now) };
+function atLast({ resource, live, now }: Context, state: State, rollout: Rollout): Step {
+  if (isReplicas(resource)) return { state: succeed(state, rollout, resource, now) };
+  if (!live.complete) return { state, why: UNSEEN };
+  const left = putBackLeft(rollout, live, now);
+  if (anyUnderWay(left)) return { state: { ...state, rollout: left }, again: left !== rollout };
+  if (cameThrough(rollout)) return { state: succeed(state, rollout, resource, now) };
   return { state: close(state, rollout, 'Failed', 'not every unit was updated'), again: true };
 }
 
@@ -159,7 +163,7 @@ function atLast({ resource, now }: Context, state: State, rollout: Rollout): Ste
 function waitForGoal(context: Context, state: State, rollout: Rollout): Step {
   const { now, live, resource } = context;
   const { reachedAt: _, ...waiting } = rollout;
-  const mark = progressMark(waiting, live, now);
+  const mark = progressMark(waiting, live);
   const progress = mark === waiting.progress.mark ? waiting.progress : { mark, at: now };
   const deadline = progress.at + resource.spec.progressDeadlineSeconds * 1000;
   const hopeless = hopelessAt(live, rollout, progress.at);
@@ -188,7 +192,7 @@ function hopelessAt(live: Live, { plan, stage }: Rollout, since: Instant): Insta
   return stuck.length === 0 ? undefined : Math.max(since, Math.min(...stuck)) + HOPE;
 }
 
-function progressMark(rollout: Rollout, live: Live, now: Instant): string {
+function progressMark(rollout: Rollout, live: Live): string {
   const stage = rollout.plan.stages[rollout.stage];
   if (stage === undefined) return 'all stages are done';
   if (stage.goal.kind === 'traffic') return 'traffic is being moved';
@@ -202,7 +206,7 @@ function progressMark(rollout: Rollout, live: Live, now: Instant): string {
   const others = live.units.filter((unit) => unit.version === version);
   const old = others.filter((unit) => unit.revision !== rollout.plan.to).length;
   const left = old === 0 ? '' : `, ${old} of earlier revisions left`;
-  return `${doneOf(stage.goal, live, now)} of ${total} ready${left}`;
+  return `${doneOf(stage.goal, live)} of ${total} ready${left}`;
 }
 
 /** `onFailure`. A rollback that fails, and a first rollout, have nothing to go back to: they wait for a person. */

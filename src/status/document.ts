@@ -3,7 +3,7 @@
  * `State` is in it, once; beside it stands what was observed, which `fromDocument` leaves out.
  */
 import type { Oid, ResourceId, Revision } from '../manifest/resource.ts';
-import type { Live } from '../plan/live.ts';
+import type { Live, Scaled } from '../plan/live.ts';
 import { type Settled, settledRevision, type Version } from '../plan/plan.ts';
 import type { Cause, Health, HistoryEntry, Phase, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
@@ -61,6 +61,8 @@ export interface StatusDocument {
   traffic?: PolicyDocument;
   /** Fleets and clusters; absent: not observed. */
   instances?: InstancesDocument;
+  /** Who else says how many replicas there are to be. */
+  scaled?: Scaled;
   repairs: { count: number; last?: Time };
   operations: OperationDocument[];
   history: HistoryDocument[];
@@ -95,7 +97,8 @@ const nothingElse = (_rest: Record<string, never>): void => {};
 
 /** Times of stages beyond the plan's are dropped; all else comes back from `fromDocument` as it was. */
 export function toDocument({ id, state, live, health, message, host, version }: DocumentInput): StatusDocument {
-  const { commit, digest, settled, rollout, operations, repairs, history, attempted, deletion, ...rest } = state;
+  const { commit, digest, settled, rollout, operations, repairs, history, attempted, deletion, scaled, ...rest } =
+    state;
   nothingElse(rest);
   const revision = live === undefined ? undefined : liveRevision(settled, live);
   const versions = versionDocuments(settled, live, host);
@@ -111,6 +114,7 @@ export function toDocument({ id, state, live, health, message, host, version }: 
     ...(live?.instances !== undefined && {
       instances: instancesToDocument(live, { revision: wantedRevision(state), version }),
     }),
+    ...(scaled !== undefined && { scaled }),
     repairs: { count: repairs.count, ...(repairs.last !== undefined && { last: toTime(repairs.last) }) },
     operations: Object.entries(operations).map(([name, { outcome, message, at, digest }]) => ({
       name,
@@ -128,7 +132,7 @@ export function toDocument({ id, state, live, health, message, host, version }: 
 }
 
 export function fromDocument(document: StatusDocument): State {
-  const { commit, digest, rollout, operations, repairs, history, attempted, deletion } = document;
+  const { commit, digest, rollout, operations, repairs, history, attempted, deletion, scaled } = document;
   return {
     commit,
     digest,
@@ -137,6 +141,7 @@ export function fromDocument(document: StatusDocument): State {
     operations: Object.fromEntries(
       operations.map(({ name, at, ...outcome }) => [name, { ...outcome, at: fromTime(at) }]),
     ),
+    ...(scaled !== undefined && { scaled }),
     repairs: { count: repairs.count, ...(repairs.last !== undefined && { last: fromTime(repairs.last) }) },
     history: history.map(historyFromDocument),
     ...(attempted !== undefined && { attempted }),

@@ -2,7 +2,7 @@
 import type { ResourceId, Revision } from '../manifest/resource.ts';
 import type { Live, LiveUnit } from '../plan/live.ts';
 import { settledRevision } from '../plan/plan.ts';
-import { reached } from '../plan/reached.ts';
+import { overdueAt, reached } from '../plan/reached.ts';
 import { goalText, trafficText } from '../plan/words.ts';
 import type { Health, Phase, Rollout, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
@@ -16,8 +16,11 @@ export interface DeclaredNow {
   revision?: Revision;
   /** Of a cluster. */
   version?: string;
+  progressDeadlineSeconds?: number;
   /** What is wrong with it: `shop.yaml:12:7 spec.replicas: …`. */
   errors?: string;
+  /** Not valid, and no earlier declaration of it is known: nothing is done to it. */
+  stands?: true;
 }
 
 export interface HealthAndMessage {
@@ -40,8 +43,9 @@ function judge(id: ResourceId, state: State, live: Live | undefined, declared: D
   return atRest(id, state, live, declared);
 }
 
-function invalid({ rollout }: State, { errors }: DeclaredNow): HealthAndMessage {
-  const goesOn = active(rollout) ? `rollout ${rollout.id} goes on` : 'the last valid one goes on';
+function invalid({ rollout }: State, { errors, stands }: DeclaredNow): HealthAndMessage {
+  const valid = active(rollout) ? `rollout ${rollout.id} goes on` : 'the last valid one goes on';
+  const goesOn = stands ? 'nothing is done to it, for no valid manifest of it is known' : valid;
   return {
     health: 'Invalid',
     message: `${goesOn}; the manifest is invalid, commit a fix: ${errors ?? 'no reason given'}`,
@@ -101,7 +105,7 @@ const withoutName = (message: string, name: string): string =>
 function backText({ settled }: State, live: Live | undefined): string {
   if (live === undefined) return '';
   if (!live.complete) return `; ${unseenText(live)}`;
-  const goals = settled.goals.filter((goal) => reached(goal, live, live.observedAt)).length;
+  const goals = settled.goals.filter((goal) => reached(goal, live)).length;
   return `; ${goals} of ${settled.goals.length} goals are back${troubleText(live)}`;
 }
 
@@ -176,7 +180,7 @@ function atRest(
   id: ResourceId,
   state: State,
   live: Live | undefined,
-  { revision, version }: DeclaredNow,
+  { revision, version, progressDeadlineSeconds = Number.POSITIVE_INFINITY }: DeclaredNow,
 ): HealthAndMessage {
   const { settled } = state;
   const runs = settledRevision(settled);
@@ -185,7 +189,7 @@ function atRest(
   }
   if (live === undefined) return { health: 'Progressing', message: `${runs} is settled; not observed yet` };
   if (hasInstances(id) && live.complete) return unitsAtRest(id, state, live, { revision: runs, version });
-  if (settled.goals.every((goal) => reached(goal, live, live.observedAt))) {
+  if (settled.goals.every((goal) => reached(goal, live))) {
     return { health: 'Healthy', message: restText(id, state, live) };
   }
   if (!live.complete) {
@@ -195,6 +199,12 @@ function atRest(
   if (vain !== undefined) {
     const said = vain.message === undefined ? 'does not get ready' : vain.message;
     const message = `${vain.id} ${said}, started again ${vain.restarts} times; see sluice logs ${id} ${vain.id}`;
+    return { health: 'Degraded', message };
+  }
+  const late = live.units.find((unit) => overdueAt(unit, progressDeadlineSeconds) <= live.observedAt);
+  if (late !== undefined) {
+    const said = late.message === undefined ? '' : `: ${late.message}`;
+    const message = `${late.id} does not get ready${said}; see sluice logs ${id} ${late.id}`;
     return { health: 'Degraded', message };
   }
   const what = settled.observed ? 'is being repaired' : 'is being brought to what was settled';

@@ -39,11 +39,11 @@ export function totalOf(goal: Goal): number {
  *   size 3,        live 2 ready, 1 not → 2
  */
 export function seenOf(goal: Goal, live: Live): number {
-  if (goal.kind === 'replicas' && wantedCount(goal) > 0) return doneOf(goal, live, live.observedAt);
+  if (goal.kind === 'replicas' && wantedCount(goal) > 0) return doneOf(goal, live);
   if (goal.kind === 'members' && goal.size !== undefined) {
     return Math.min(goal.size, (live.instances ?? []).filter(({ ready }) => ready).length);
   }
-  return reached(goal, live, live.observedAt) ? 1 : 0;
+  return reached(goal, live) ? 1 : 0;
 }
 
 /** By the record: updated and back, or skipped. */

@@ -237,6 +237,7 @@ const status = object({
   'versions?': list(version),
   'traffic?': policy,
   'instances?': instances,
+  'scaled?': object({ replicas: count, by: text }),
   repairs: object({ count, 'last?': time }),
   operations: list(operation),
   history: list(historyEntry),

@@ -1,5 +1,5 @@
 /** The health of fleets and clusters in one line: where a rollout of units is, what it waits for, and how all are at rest. Pure. */
-import type { ResourceId } from '../manifest/resource.ts';
+import type { ResourceId, ScalingProcess } from '../manifest/resource.ts';
 import type { Live, LiveInstance } from '../plan/live.ts';
 import { anyUnderWay, countText, unitsOf } from '../rollout/instances.ts';
 import type { Health, Rollout, State, UnitState } from '../rollout/state.ts';
@@ -143,7 +143,7 @@ export function unitsAtRest(
     ...instances.filter(({ ready }) => !ready).map((instance) => notReadyText(instance)),
     ...leftOut(state.rollout, instances),
   ];
-  const notes = notesOf(state.rollout, instances, wanted, isCluster);
+  const notes = [...notesOf(state.rollout, instances, wanted, isCluster), ...heldNotes(state, live)];
   const shown = wrong.length > SHOWN ? [...wrong.slice(0, SHOWN), `and ${wrong.length - SHOWN} more`] : wrong;
   // What a node runs is seen a moment after it is ready; until then nobody has observed that it is what was declared.
   const isSeen = !isCluster || instances.every(({ version }) => version !== undefined);
@@ -160,19 +160,42 @@ const notReadyText = ({ id, message }: LiveInstance): string =>
 /** What the target created and is not right is repaired; that takes its time, or is in vain. Hosts nobody repairs. */
 function mendingText(id: ResourceId, state: State, live: Live): { health: Health; message: string } | undefined {
   const instances = live.instances ?? [];
-  const size = state.settled.goals.find((goal) => goal.kind === 'members')?.size;
-  const down = instances.filter(({ created, ready, service }) => created && (!ready || service === 'out'));
+  const size = sizeOf(state);
+  const staysDead = live.suspended?.includes('healthCheck') ?? false;
+  const down = instances.filter(({ created, ready, service, diedAt }) => {
+    if (!created || (staysDead && diedAt !== undefined)) return false;
+    return !ready || service === 'out';
+  });
   const vain = down.find(({ ready, restarts }) => !ready && restarts >= STARTS_IN_VAIN);
   if (vain !== undefined) {
     const said = vain.message === undefined ? 'does not get ready' : oneLine(vain.message, SAID);
     const message = `${vain.id} ${said}, started again ${vain.restarts} times; see sluice logs ${id} ${vain.id}`;
     return { health: 'Degraded', message };
   }
-  const right = down.length === 0 && (size === undefined || instances.length === size);
-  if (right) return undefined;
+  const right = size === undefined || instances.length === size || heldBy(size, live) !== undefined;
+  if (right && down.length === 0) return undefined;
   const what = state.settled.observed ? 'is being repaired' : 'is being brought to what was settled';
   const of = size === undefined ? '' : `: ${instances.length} of ${size} instances are there`;
   return { health: 'Progressing', message: `${what}${of}${liveTrouble(live)}` };
+}
+
+const sizeOf = ({ settled }: State): number | undefined => settled.goals.find((goal) => goal.kind === 'members')?.size;
+
+/** What keeps there more or fewer instances than are declared, as the manifest asks for. */
+function heldBy(size: number, { instances = [], suspended = [] }: Live): ScalingProcess | undefined {
+  const process = instances.length > size ? 'scaleIn' : 'scaleOut';
+  return instances.length !== size && suspended.includes(process) ? process : undefined;
+}
+
+function heldNotes(state: State, live: Live): string[] {
+  const { instances = [], suspended = [] } = live;
+  const size = sizeOf(state);
+  const held = size === undefined ? undefined : heldBy(size, live);
+  const died = instances.some(({ created, diedAt }) => created && diedAt !== undefined);
+  return [
+    ...(held === undefined ? [] : [`${instances.length} of ${size} instances are there, as ${held} is suspended`]),
+    ...(died && suspended.includes('healthCheck') ? ['what died stays so, as healthCheck is suspended'] : []),
+  ];
 }
 
 /** A host that a rollout took out and could not put back; nobody but a person will. */

@@ -40,9 +40,10 @@ export interface UnitDriver {
   ): Promise<{ pass: boolean; message: string }>;
   /**
    * Makes known what is declared: the address at which it is served, the hosts that it selects. Called before it is observed
-   * for the first time, and when it changes; never of what is not declared any more.
+   * for the first time, and when it changes; never of what is not declared any more. `frozen`: the units of the rollout that is under
+   * way. A target of hosts goes on with those of them that it still has, selected or not.
    */
-  declare(resource: ResourceId, spec: Spec): Promise<void>;
+  declare(resource: ResourceId, spec: Spec, frozen?: readonly string[]): Promise<void>;
   /** Calls back whenever something about a resource may have changed: a hint, never the truth. */
   subscribe(changed: (resource: ResourceId) => void): () => void;
   /** Every resource of which units exist here, declared or not. */

@@ -14,8 +14,8 @@ import {
   settled,
   sluice,
   status,
-  until,
 } from '../e2e/support.ts';
+import { until } from '../support/until.ts';
 import { noSshd, startHosts } from '../target/ssh/hosts.ts';
 
 t.test('check asks what a rollout would ask, says it line by line, and changes nothing', async (t) => {

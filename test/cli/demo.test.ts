@@ -5,7 +5,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { clean, cli, get, type Place, type Running, settled, status, until } from '../e2e/support.ts';
+import { clean, cli, get, type Place, type Running, settled, status } from '../e2e/support.ts';
+import { until } from '../support/until.ts';
 
 t.test('npm start: the shop comes up, what is said to try works, and the next start finds it', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'sluice-demo-'));
@@ -22,7 +23,7 @@ t.test('npm start: the shop comes up, what is said to try works, and the next st
     delete process.env[name];
   const begin = (): Running => cli(['demo'], root, home);
   const up = (running: Running) =>
-    until('the shop is up', () => /^Up:\n\n([\s\S]*)\n\nTo try it[\s\S]*Ctrl-C/m.exec(running.output())?.[1], 60).catch(
+    until('the shop is up', () => /^Up:\n\n([\s\S]*)\n\nTo try it[\s\S]*Ctrl-C/m.exec(running.output())?.[1]).catch(
       (error: Error) => {
         throw new Error(`${error.message}\n${running.output()}`);
       },

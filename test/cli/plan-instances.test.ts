@@ -1,6 +1,6 @@
 import t from 'tap';
 import { versionNotes, withInstances } from '../../src/cli/plan-instances.ts';
-import type { HostTarget } from '../../src/manifest/resource.ts';
+import type { HostTarget } from '../../src/manifest/target.ts';
 import { assumeSettled, changeOf } from '../../src/plan/change.ts';
 import { describeText } from '../../src/plan/describe.ts';
 import { toDocument } from '../../src/status/document.ts';

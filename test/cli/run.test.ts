@@ -14,9 +14,9 @@ import {
   settled,
   sluice,
   status,
-  until,
   workload,
 } from '../e2e/support.ts';
+import { until } from '../support/until.ts';
 
 t.test('run --once settles what is declared and ends: 0 when all is so, 1 and why when it is not', async (t) => {
   const at = await place({ 'a.yaml': workload('a', 'hello:1', 1), ...image('hello', '1') });

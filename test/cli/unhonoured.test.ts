@@ -139,3 +139,28 @@ t.test('each field of a fleet or a cluster that comes to nothing on this machine
   ])
     t.ok(planned.includes(`  note: ${path}: `), path);
 });
+
+t.test('so is what containers cannot be given as instances, and two HAProxys at one address', async (t) => {
+  const place = await examples(t);
+  const target = (name: string, docker: string) =>
+    `apiVersion: sluice/v1\nkind: Target\nmetadata: {name: ${name}}\nspec: {docker: {${docker}}}\n`;
+  const fleet = (name: string, on: string, more: string) =>
+    `apiVersion: sluice/v1\nkind: Fleet\nmetadata: {name: ${name}}\nspec:\n  target: ${on}\n  size: 1\n  image: crew:8\n${more}`;
+  const bat = '  script: {interpreter: bat, run: up}\n';
+  const far = '  check: [{http: {path: /, port: 9000}}]\n';
+  const docs = [
+    target('one', 'router: haproxy'),
+    target('two', 'router: haproxy, listen: "0.0.0.0:8081"'),
+    target('three', 'router: haproxy, listen: "127.0.0.1:8082", address: 10.0.0.5'),
+    fleet('left', 'one', bat),
+    fleet('right', 'three', far),
+  ];
+  writeFileSync(join(place.repo, 'crew.yaml'), docs.join('---\n'));
+  const { code, stdout } = await place.sluice('validate', 'crew.yaml');
+  t.equal(code, 1);
+  t.match(stdout.trimEnd().split('\n').sort(), [
+    /^crew\.yaml:20:\d+ spec\.target: HAProxy of Target one listens at 127\.0\.0\.1:8081 and that of Target two at 0\.0\.0\.0:8081: only one/,
+    /^crew\.yaml:23:\d+ spec\.script\.interpreter: .*no cmd\.exe/,
+    /^crew\.yaml:32:\d+ spec\.check\[0\]\.http\.port: warning: port 9000 .*not published at 10\.0\.0\.5/,
+  ]);
+});

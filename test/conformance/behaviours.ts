@@ -14,8 +14,8 @@ import {
   sluice,
   status,
   statusOf,
-  until,
 } from '../e2e/support.ts';
+import { until } from '../support/until.ts';
 import type { Harness } from './harness.ts';
 
 export interface World {

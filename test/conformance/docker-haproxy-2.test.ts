@@ -1,4 +1,4 @@
 import { dockerHarness } from './docker.ts';
 import { conform } from './suite.ts';
 
-await conform(await dockerHarness('haproxy'), 1, 2);
+await conform(await dockerHarness({ router: 'haproxy' }), 1, 2);

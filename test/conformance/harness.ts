@@ -29,6 +29,10 @@ export const SERVERS: Record<string, string> = {
   /** It takes its time. */
   'slow:8': server('8', 1200),
   'slow:9': server('9', 1200),
+  /** As the nodes of a cluster. */
+  'hello:1.1.0': server('1.1.0', 0),
+  'hello:1.2.0': server('1.2.0', 0),
+  'broken:8': "console.error('Error: no such module');\nprocess.exit(4);\n",
   /** It runs, and never listens. */
   'never:8': "setInterval(() => {}, 1000);\nprocess.on('SIGTERM', () => process.exit(0));\n",
 };

@@ -5,6 +5,7 @@ import { templateOnDocker } from '../../src/target/docker/honour.ts';
 import { notHonouredByKubernetes } from '../../src/target/kubernetes/honour.ts';
 import { type NotHonoured, notHonoured } from '../../src/target/local/honour.ts';
 import { BEHAVIOURS } from './behaviours.ts';
+import { INSTANCE_BEHAVIOURS, ROUTED_BEHAVIOURS } from './instances.ts';
 
 /** The drivers that the suite runs on. */
 const CONFORMING = {
@@ -14,6 +15,13 @@ const CONFORMING = {
   kubernetes: { hasTraffic: false },
 };
 
+/** Those that create instances and nodes. */
+const CREATING = {
+  local: INSTANCE_BEHAVIOURS,
+  docker: INSTANCE_BEHAVIOURS,
+  'docker with HAProxy, published ports': ROUTED_BEHAVIOURS,
+};
+
 const HERE = { host: 'unix:///var/run/docker.sock', network: 'bridge', registries: [] };
 const THERE = { ...HERE, host: 'ssh://deploy@10.0.0.5', address: '10.0.0.5' };
 /** What each says about a template. */
@@ -21,8 +29,7 @@ const HONOURING: Record<string, (template: PodTemplate) => NotHonoured[]> = {
   local: notHonoured,
   docker: (template) => templateOnDocker(template, HERE),
   'docker on another machine': (template) => templateOnDocker(template, THERE),
-  // Of a tag it says the same whatever the field.
-  kubernetes: (template) => notHonouredByKubernetes(template).filter(({ path }) => path.at(-1) !== 'image'),
+  kubernetes: notHonouredByKubernetes,
 };
 
 const PLAIN: Container = {
@@ -91,6 +98,12 @@ export function tables(): string {
   return [
     ...head('behaviour', 'what', ...Object.keys(CONFORMING)),
     ...behaviours,
+    '',
+    ...head('behaviour of fleets and clusters', 'what', ...Object.keys(CREATING)),
+    ...INSTANCE_BEHAVIOURS.map((each) => {
+      const does = Object.values(CREATING).map((those) => (those.includes(each) ? 'yes' : 'not by the suite'));
+      return row(each.name, each.about, ...does);
+    }),
     '',
     ...head('field of a pod template', ...Object.keys(HONOURING)),
     ...fields,

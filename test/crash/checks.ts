@@ -1,7 +1,7 @@
 /** What must hold when a round has come to its end, seen from outside. */
 import { readFileSync } from 'node:fs';
 import { backends } from '../e2e/observer.ts';
-import { get, git, type Place, processes, status } from '../e2e/support.ts';
+import { git, type Place, processes, status } from '../e2e/support.ts';
 import type { Subject } from './subjects.ts';
 
 export async function wrongAtEnd(
@@ -40,13 +40,16 @@ function wrongTags(at: Place, resource: string, round: number, asked: string): s
 }
 
 /** As many as there should be, each of this round, and all of them with requests where there is a router. */
-async function wrongUnits(at: Place, { resource, units, clients }: Subject, round: number): Promise<string[]> {
+async function wrongUnits(at: Place, { resource, units, clients, hostOf }: Subject, round: number): Promise<string[]> {
   const running = processes(at, resource);
   const wrong = running.length === units ? [] : [`${running.map(({ attempt }) => attempt)} run`];
   for (const { pid, attempt } of running) {
     const port = /\0PORT=(\d+)\0/.exec(`\0${readFileSync(`/proc/${pid}/environ`, 'utf8')}`)?.[1];
-    const answer = await get({ ...at, port: Number(port) }, 'unit').catch((error: Error) => ({ body: error.message }));
-    if (answer.body !== String(round)) wrong.push(`${attempt} answers ${answer.body}`);
+    const host = (await hostOf?.(attempt)) ?? '127.0.0.1';
+    const answer = await fetch(`http://${host}:${port}/`)
+      .then((response) => response.text())
+      .catch((error: Error) => error.message);
+    if (answer !== String(round)) wrong.push(`${attempt} answers ${answer}`);
   }
   const served = backends(at, resource).length;
   if (clients !== undefined && units > 0 && served !== units) wrong.push(`${served} units get requests`);

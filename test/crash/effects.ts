@@ -3,10 +3,11 @@
  * right after one of them. Nothing of it is known to the program.
  *
  * An effect is a file written, renamed, made or removed, a process started or signalled, what a script is sent, a change
- * that the router or a load balancer is told. Reading, asking and looking are none: how often it looks depends on the time.
+ * that the router, a load balancer or a Docker engine is told. Reading, asking and looking are none: how often it looks depends on the time.
  *
  *     CRASH_AT=before:17 | after:17   where; absent: nowhere
  *     CRASH_AT=before:/unit.json$/    at the first whose line reads so
+ *     CRASH_OF=/the engine/           only effects whose line reads so are counted
  *     CRASH_BY=SIGSTOP                it is stopped there instead, until it is woken
  *     CRASH_LOG=FILE                  each effect in a line, before it takes place
  */
@@ -16,17 +17,21 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { isMainThread } from 'node:worker_threads';
-import { LOGS, LOOK } from '../../src/target/hosts/scripts.ts';
+import Docker from 'dockerode';
+import { LOGS, LOOK } from '../../src/target/hosts/scripts/look.ts';
 
 type Work = (this: unknown, ...args: unknown[]) => unknown;
 
 const log = process.env.CRASH_LOG === undefined ? undefined : openSync(process.env.CRASH_LOG, 'a');
 const writeLog = writeSync;
 const [, side, where = ''] = /^(before|after):(.*)$/.exec(process.env.CRASH_AT ?? '') ?? [];
-let reads = /^\/(.*)\/$/
-  .exec(where)
-  ?.slice(1)
-  .map((text) => new RegExp(text))[0];
+const pattern = (text: string) =>
+  /^\/(.*)\/$/
+    .exec(text)
+    ?.slice(1)
+    .map((inner) => new RegExp(inner))[0];
+let reads = pattern(where);
+const counted = pattern(process.env.CRASH_OF ?? '') ?? /^/;
 const by = (process.env.CRASH_BY ?? 'SIGKILL') as NodeJS.Signals;
 const kill = process.kill.bind(process);
 /** So long at most until a signal that a process sends itself has come to all of its threads. */
@@ -48,7 +53,7 @@ function isThere(what: string): boolean {
 }
 
 function effect(what: string, args: unknown[], act: (args: unknown[]) => unknown): unknown {
-  if (within) return act(args);
+  if (within || !counted.test(what)) return act(args);
   const here = isThere(what) ? side : undefined;
   if (log !== undefined) writeLog(log, `${count} ${what.slice(0, 300)}\n`);
   if (here === 'before') die();
@@ -201,10 +206,50 @@ function countConnections(): void {
   }
 }
 
+const STARTING = /^\/exec\//;
+/** Of these the engine goes on with what was begun, though nobody waits for the answer. */
+const GOING_ON = /\/(start|stop)\?/;
+const EXECUTING = /^\/containers\/[^/]+\/exec/;
+
+interface Asking {
+  method: string;
+  path: string;
+  /** Of what is made. */
+  options?: { name?: string; Name?: string };
+}
+
+function countEngine(): void {
+  const docker = new Docker({ socketPath: '/' });
+  countCalls(Object.getPrototypeOf(docker.modem), 'dial', ([asking]) => {
+    const { method, path, options: { Name, name = Name ?? '' } = {} } = asking as Asking;
+    if (method === 'GET' || method === 'HEAD' || STARTING.test(path) || EXECUTING.test(path)) return undefined;
+    return `${GOING_ON.test(path) ? 'tell' : 'ask'} the engine ${method} ${path} ${name}`;
+  });
+  countExecutions(Object.getPrototypeOf(docker.getContainer('')), Object.getPrototypeOf(docker.getExec('')));
+}
+
+/** Nothing has happened in a container until its command is started. */
+function countExecutions(container: object, exec: object): void {
+  const commands = new WeakMap<object, string[]>();
+  const methods = container as Record<string, Work>;
+  const original = methods.exec as Work;
+  methods.exec = async function (...args) {
+    const made = (await original.apply(this, args)) as object;
+    commands.set(made, (args[0] as { Cmd: string[] }).Cmd);
+    return made;
+  };
+  countCalls(exec, 'start', (_, self) => {
+    const [program = '', , text = '', ...words] = commands.get(self as object) ?? [];
+    if (text.includes(LOOK) || text.includes(LOGS)) return undefined;
+    return `send a script ${program} ${words.join(' ').slice(0, 120).replace(/\s+/g, ' ')}`;
+  });
+}
+
 if (isMainThread) {
   await countHandles();
   countFiles();
   countProcesses();
   countConnections();
+  countEngine();
   syncBuiltinESMExports();
 }

@@ -2,8 +2,9 @@
  * `npm run crash`: kills the operator with -9 at every boundary between two of its effects, one after the other, for one
  * rollout of each kind, and tells how often that went well. All of it takes about an hour.
  *
- *     npm run crash -- [KIND …] [--from EFFECT] [--every N] [--stop]
+ *     npm run crash -- [KIND …] [--from EFFECT] [--every N] [--of PATTERN] [--stop]
  *
+ * `--of`: only effects whose line reads so are counted, e.g. `--of 'the engine'`.
  * `--stop`: it is stopped there, and woken when another operator has taken over and finished.
  */
 import { parseArgs } from 'node:util';
@@ -15,6 +16,7 @@ const { values, positionals } = parseArgs({
   options: {
     from: { type: 'string', default: '1' },
     every: { type: 'string', default: '1' },
+    of: { type: 'string', default: '' },
     stop: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -44,7 +46,12 @@ async function walkAll(kind: string): Promise<boolean> {
   const began = Date.now();
   const own = owner();
   try {
-    const slice = { from: Number(values.from), every: Number(values.every), stop: values.stop };
+    const slice = {
+      from: Number(values.from),
+      every: Number(values.every),
+      stop: values.stop,
+      of: new RegExp(values.of),
+    };
     const { crashes, effects, failures } = await walk(own, open, {
       ...slice,
       each(boundary, ended) {

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { observe } from '../e2e/observer.ts';
-import { clean, cli, commit, get, git, type Place, place, processes, type Running, until } from '../e2e/support.ts';
+import { clean, cli, commit, get, git, type Place, place, processes, type Running } from '../e2e/support.ts';
+import { until } from '../support/until.ts';
 import { wrongAtEnd } from './checks.ts';
 import type { Owner, Subject } from './subjects.ts';
 
@@ -20,6 +21,8 @@ export interface Boundary {
   side: 'before' | 'after';
   /** Of the effects of the operator that begins the rollout, from 1; or the first whose line reads so. */
   effect: number | RegExp;
+  /** Only effects whose line reads so are counted. */
+  of?: RegExp;
 }
 
 export interface Ended {
@@ -46,10 +49,11 @@ export interface World {
 
 /** A place where the first rollout has succeeded, under requests and looks that last until it is closed. */
 export async function openWorld(owner: Owner, subject: Subject): Promise<World> {
-  const at = await place({ 'README.md': 'upgraded under crashes\n' });
+  const { marked } = subject;
+  const at = { ...(await place({ 'README.md': 'upgraded under crashes\n' })), ...(marked !== undefined && { marked }) };
   owner.teardown(() => clean(at));
   let round = 1;
-  const asked = commit(at, subject.files(at, round), `round ${round}`);
+  const asked = commit(at, await subject.files(at, round), `round ${round}`);
   const first = await operate(at, undefined);
   const wrong = await wrongAtEnd(at, subject, round, asked, first.ended);
   if (wrong.length > 0) throw new Error(`the first rollout: ${wrong.join('; ')}\n${first.told}`);
@@ -59,7 +63,7 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
   return {
     async round(boundary) {
       round++;
-      const asked = commit(at, subject.files(at, round), `round ${round}`);
+      const asked = commit(at, await subject.files(at, round), `round ${round}`);
       let operated = await operate(at, boundary);
       const { killed, effects } = operated;
       let { told } = operated;
@@ -73,7 +77,7 @@ export async function openWorld(owner: Owner, subject: Subject): Promise<World> 
     },
     async freeze(boundary) {
       round++;
-      const asked = commit(at, subject.files(at, round), `round ${round}`);
+      const asked = commit(at, await subject.files(at, round), `round ${round}`);
       const frozen = start(at, boundary, 'SIGSTOP');
       owner.teardown(() => frozen.running.process.kill('SIGKILL'));
       const { pid = 0 } = frozen.running.process;
@@ -140,7 +144,7 @@ async function surroundings(at: Place, { resource, seen }: Subject): Promise<str
 }
 
 /** What every new operator changes: it takes the lease and the targets over, and says so on the status branch. */
-const TAKING_OVER = /^(refs\/(sluice\/lease|heads\/sluice\/status) |\S*\/epochs?\b)/;
+const TAKING_OVER = /^(refs\/(sluice\/lease|heads\/sluice\/status) |\S*\/epochs?\b|volume \S+\.epoch\.)/;
 const lasting = (lines: string[]) => lines.filter((line) => !TAKING_OVER.test(line));
 
 /** By path and content, but what is printed and logged. */
@@ -178,7 +182,8 @@ interface Operator {
 /** Settles what is declared and ends, unless something befalls it on the way. */
 function start(at: Place, boundary: Boundary | undefined, by: 'SIGKILL' | 'SIGSTOP' = 'SIGKILL'): Operator {
   const log = join(at.root, `effects-${Date.now()}`);
-  const crash = boundary === undefined ? {} : { CRASH_AT: `${boundary.side}:${boundary.effect}`, CRASH_BY: by };
+  const { side, effect, of } = boundary ?? {};
+  const crash = boundary === undefined ? {} : { CRASH_AT: `${side}:${effect}`, CRASH_BY: by, CRASH_OF: `${of ?? ''}` };
   const folders = ['--state-dir', at.state, '--data-dir', at.data, '--router', `127.0.0.1:${at.port}`];
   const env = { NODE_OPTIONS: `--import=${EFFECTS}`, CRASH_LOG: log, ...crash };
   const running = cli(['run', '--repo', at.repo, ...folders, '--interval', '1s', '--once'], at.root, env);

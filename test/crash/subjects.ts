@@ -17,7 +17,12 @@ export interface Subject {
   bounds: Bounds;
   /** Where clients ask for it all the time; `port` where that is not the router. */
   clients?: { host: string; port?: number };
-  files(at: Place, round: number): Record<string, string>;
+  /** What the processes of its units have in their environment, where that is not the folder of the place. */
+  marked?: string;
+  /** Where a process of it listens, if not on this machine. */
+  hostOf?(attempt: string): Promise<string>;
+  /** Also sees to what they name that lies elsewhere. */
+  files(at: Place, round: number): Record<string, string> | Promise<Record<string, string>>;
   /** What there is elsewhere that an operator changes. */
   seen?(): Promise<string[]>;
   /** What is wrong when a round has come to its end, besides what is looked at for every kind. */

@@ -19,6 +19,8 @@ export interface Slice {
   /** The first effect, from 1. */
   from: number;
   every: number;
+  /** Only effects whose line reads so are counted. */
+  of?: RegExp;
   /** It is stopped and woken when another has taken over, instead of killed. */
   stop?: boolean;
   /** So many rounds in a row that came to their end before their boundary: there are no more effects. */
@@ -38,7 +40,8 @@ export async function walk(owner: Owner, open: (owner: Owner) => Promise<Subject
   let world = await openWorld(owner, await open(owner));
   let beyond = 0;
 
-  async function crash(boundary: Boundary): Promise<Ended> {
+  async function crash(at: Boundary): Promise<Ended> {
+    const boundary = slice.of === undefined ? at : { ...at, of: slice.of };
     const ended = await (slice.stop ? world.freeze(boundary) : world.round(boundary));
     slice.each?.(boundary, ended);
     if (ended.killedAt !== undefined) walked.crashes++;

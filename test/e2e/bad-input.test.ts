@@ -3,6 +3,7 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { until } from '../support/until.ts';
 import { BAD } from './bad-manifests.ts';
 import {
   alive,
@@ -22,7 +23,6 @@ import {
   sluice,
   status,
   statusOf,
-  until,
   workload,
 } from './support.ts';
 

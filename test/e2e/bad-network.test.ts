@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type BadNetwork, badNetwork, type WireFault } from '../support/bad-network.ts';
 import { bareRepository, type Fault, git as gitIn, serveHttp, serveSsh } from '../support/git-servers.ts';
+import { until } from '../support/until.ts';
 import {
   clean,
   commit,
@@ -18,7 +19,6 @@ import {
   remoteOperator,
   settled,
   status,
-  until,
   workload,
 } from './support.ts';
 
@@ -230,7 +230,7 @@ t.test('a remote that fails between the questions of a start is waited for', BES
     await clean(at, running);
     await server.close();
   });
-  await settled(seen, 'Workload/web', 1, 60);
+  await settled(seen, 'Workload/web', 1);
   t.equal(running.process.exitCode, null);
   t.equal(logged(running).filter((line) => /cannot be reached: .*500/.test(line)).length, 3, 'each is told');
 });
@@ -269,7 +269,7 @@ t.test('over ssh: a connection that freezes is noticed, ended and made again', B
     );
     network.weather(() => undefined);
     rollout++;
-    t.equal((await settled(seen, 'Workload/web', rollout, 60)).commit, declared, `frozen after ${after} bytes`);
+    t.equal((await settled(seen, 'Workload/web', rollout)).commit, declared, `frozen after ${after} bytes`);
   }
   await checkRecord(t, made, rollout, git(at.repo, 'rev-parse', 'HEAD'));
 });

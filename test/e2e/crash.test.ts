@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { until } from '../support/until.ts';
 import { backends, observe } from './observer.ts';
 import {
   clean,
@@ -20,7 +21,6 @@ import {
   settled,
   status,
   statusOf,
-  until,
   workload,
 } from './support.ts';
 
@@ -90,7 +90,7 @@ async function crash(
   moment: Moment,
   come: () => boolean,
 ): Promise<Running> {
-  await until(moment.name, come, 30, 3).catch((error: Error) => {
+  await until(moment.name, come, 90, 3).catch((error: Error) => {
     throw new Error(`${error.message}; ${JSON.stringify(status(at, resource)?.rollout)}\n${running.output()}`);
   });
   running.process.kill('SIGKILL');

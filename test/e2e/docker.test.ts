@@ -22,8 +22,9 @@ ${more}`;
 const FLEET = `apiVersion: sluice/v1
 kind: Fleet
 metadata: {name: crew}
-spec: {target: containers, size: 2, image: "hello:7"}
+spec: {target: containers, size: 2, script: {run: "echo crew ran"}}
 `;
+const CREW = FLEET.replace('size: 2,', 'size: 2, image: "hello:7",');
 
 t.test('a workload on containers: validate, plan, check, logs', async (t) => {
   const engine = await startEngine();
@@ -37,7 +38,7 @@ process.on('SIGTERM', () => process.exit());`;
   const at = await place({ 'target.yaml': target, 'web.yaml': workload() });
   const running = operator(at);
   t.teardown(() => clean(at, running));
-  await settled(at, 'Workload/web', 1, 60);
+  await settled(at, 'Workload/web', 1);
   t.match(await get(at, 'web.localhost'), { status: 200, body: '7' });
   t.match(status(at, 'Workload/web').rollout.prechecks, [{ name: 'references' }, { name: 'engine', result: 'pass' }]);
 
@@ -56,7 +57,19 @@ process.on('SIGTERM', () => process.exit());`;
   t.equal(invalid.code, 1);
   t.match(invalid.output, /web\.yaml:13:\d+ .*subPath: docker: only a whole volume can be mounted, not a of volume d/);
   t.match(invalid.output, /web\.yaml:14:\d+ .*nothing keeps within 1Gi/);
-  t.match(invalid.output, /crew\.yaml:\d+:\d+ .*Target "containers" is a Docker engine, on which .* runs no Fleet/);
+  t.match(
+    invalid.output,
+    /crew\.yaml:\d+:\d+ spec\.image: missing; on Target "containers", a Docker engine, .*add image/,
+  );
   const plan = await sluice(at, 'plan', '--from', 'HEAD~1');
   t.match(plan.output, /its precheck will fail: spec\.template\.spec\.containers\[0\]\.volumeMounts\[0\]\.subPath/);
+
+  commit(at, { 'web.yaml': workload(), 'crew.yaml': CREW }, 'what can');
+  await settled(at, 'Fleet/crew', 1);
+  t.match(await get(at, 'crew.localhost'), { status: 200, body: '7' });
+  const crew = await sluice(at, 'check', 'Fleet/crew', ...folders);
+  t.equal(crew.code, 0, crew.output);
+  t.match(crew.output, /engine\s+Docker \S+ answers at unix:[\s\S]*images\s+1 found/);
+  const said = await sluice(at, 'logs', 'Fleet/crew', 'crew-2', ...folders);
+  t.match(said.output, /crew-2 main \| .*hello from crew-2[\s\S]*crew-2 scripts \| crew ran/, said.output);
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { openHaproxyRuntime, openUnixSocket } from '../../src/target/haproxy/runtime.ts';
 import { freePort } from '../support/git-servers.ts';
+import { until } from '../support/until.ts';
 import { type Haproxy, noHaproxy, startHaproxy } from '../target/haproxy/haproxy.ts';
 import { killSession, noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';
 import { killServer, marksOf, onHost, targetOf } from './hosts.ts';
@@ -22,7 +23,6 @@ import {
   sluice,
   status,
   statusOf,
-  until,
 } from './support.ts';
 
 const real = { skip: noSshd || noHaproxy, timeout: 120_000 };
@@ -99,7 +99,7 @@ async function site(t: Test): Promise<Site> {
   const running = operator(at);
   const made = { at, hosts, haproxy, running, weights: () => weightsOf(haproxy) };
   t.teardown(() => clean(at, made.running));
-  await settled(at, 'Fleet/web', 1, 60);
+  await settled(at, 'Fleet/web', 1);
   t.strictSame(marksOf(hosts), marks('run 7', 1));
   return made;
 }
@@ -125,14 +125,14 @@ test(
     for (const name of ['web-1', 'web-3']) writeFileSync(inHome(hosts, name, 'held'), '');
     commit(at, { 'web.yaml': fleet('8', '7') }, 'web 8');
     for (const name of ['web-1', 'web-3']) {
-      await until(`${name} is at work`, () => marksOf(hosts).includes(`run 8 ${name} in rollout 2`), 60);
+      await until(`${name} is at work`, () => marksOf(hosts).includes(`run 8 ${name} in rollout 2`));
       t.same((await there.weights())[name], [0, 0], `${name} gets nothing while it is upgraded`);
       there.running.process.kill('SIGKILL');
       await there.running.exit;
       rmSync(inHome(hosts, name, 'held'));
       there.running = operator(at);
     }
-    const upgraded = await settled(at, 'Fleet/web', 2, 60);
+    const upgraded = await settled(at, 'Fleet/web', 2);
     t.strictSame(
       upgraded.rollout.stages.map(({ name }: { name: string }) => name),
       ['batch 1 of 2', 'batch 2 of 2'],
@@ -141,7 +141,7 @@ test(
     t.strictSame(versionsOf(hosts), ['8', '8', '8', '8']);
 
     git(at.repo, 'revert', '--no-edit', 'HEAD');
-    const back = await settled(at, 'Fleet/web', 3, 60);
+    const back = await settled(at, 'Fleet/web', 3);
     t.equal(back.rollout.cause, 'rollback');
     t.same(await there.weights(), AS_BEFORE, 'after the revert');
     t.strictSame(versionsOf(hosts), ['7', '7', '7', '7']);
@@ -165,6 +165,32 @@ const only = ({ weights }: Site, name: string, what: string) => {
 
 const versionsOf = ({ hosts }: TestHosts): string[] =>
   hosts.map((host) => onHost(host, 'sh', '-c', 'curl -fsS "http://127.0.0.1:$(cat port)/"'));
+
+test('a host that loses its label while it is upgraded is put back in service, and then let go', real, async (t) => {
+  const { at, hosts, haproxy, weights } = await site(t);
+  for (const name of ['web-1', 'web-3']) writeFileSync(inHome(hosts, name, 'held'), '');
+  commit(at, { 'web.yaml': fleet('8', '7') }, 'web 8');
+  await until('web-1 is at work', () => marksOf(hosts).includes('run 8 web-1 in rollout 2'));
+  const labels = (name: string) => ({ role: name === 'web-1' ? 'spare' : 'web' });
+  const others = hosts.ssh.hosts.map((host) => ({ ...host, labels: labels(host.name) }));
+  const target = targetOf(
+    { ...hosts, ssh: { ...hosts.ssh, hosts: others } },
+    { socket: haproxy.socket, backends: ['web', 'api'] },
+  );
+  const how = `${fleet('8', '7')}  revisionHistoryLimit: 4\n`;
+  const narrowed = commit(at, { 'hosts.yaml': target, 'web.yaml': how }, 'web-1 is a spare');
+  await until('that is followed', () => status(at, 'Fleet/web')?.commit === narrowed);
+  for (const name of ['web-1', 'web-3']) rmSync(inHome(hosts, name, 'held'));
+  await settled(at, 'Fleet/web', 2);
+  t.same(await weights(), AS_BEFORE);
+
+  commit(at, { 'web.yaml': fleet('9', '8') }, 'web 9');
+  await settled(at, 'Fleet/web', 3);
+  t.same(await weights(), AS_BEFORE);
+  t.strictSame(versionsOf(hosts), ['8', '9', '9', '9']);
+  const each = [...marks('run 7', 1), ...marks('run 8', 2), ...marks('run 9', 3, NAMES.slice(1))];
+  t.strictSame(marksOf(hosts), each.sort(), 'each script ran once');
+});
 
 test(
   'a host that fails waits out of service; it is tried again, or skipped, and a revert takes back what was begun',
@@ -193,16 +219,16 @@ test(
     const inWait = (name: string) =>
       status(at, 'Fleet/web')?.rollout?.reason === 'Failure' &&
       unitsOf(status(at, 'Fleet/web'))[name]?.state === 'Failed';
-    await until('web-4 waits', () => inWait('web-4'), 60);
+    await until('web-4 waits', () => inWait('web-4'));
     await only(there, 'web-4', 'the one that was tried again is back');
     t.equal((await sluice(at, 'skip', 'Fleet/web', 'web-4')).code, 0);
-    const ended = await settled(at, 'Fleet/web', 2, 60);
+    const ended = await settled(at, 'Fleet/web', 2);
     t.match(unitsOf(ended)['web-4'], { state: 'Skipped' });
     t.same(await there.weights(), AS_BEFORE, 'what was skipped is put back');
     t.strictSame(versionsOf(hosts), ['8', '8', '8', '7']);
 
     git(at.repo, 'revert', '--no-edit', asked);
-    await settled(at, 'Fleet/web', 3, 60);
+    await settled(at, 'Fleet/web', 3);
     t.strictSame(versionsOf(hosts), ['7', '7', '7', '7']);
     t.same(await there.weights(), AS_BEFORE);
     const { lost, sent } = await traffic.stop();
@@ -256,7 +282,7 @@ test(
     const at = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': fleetOf('web', script) });
     const running = operator(at);
     t.teardown(() => clean(at, running));
-    await until('the script runs', () => marksOf(hosts).length > 0, 60);
+    await until('the script runs', () => marksOf(hosts).length > 0);
     await host?.stop();
     killSession(Number(marksOf(hosts)[0]));
     await host?.start();
@@ -279,13 +305,13 @@ test('hosts refuse a repository that was made anew, and say how it gets them bac
   const old = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': script('old') });
   const first = operator(old);
   t.teardown(() => clean(old, first));
-  await settled(old, 'Fleet/web', 1, 60);
+  await settled(old, 'Fleet/web', 1);
   first.process.kill('SIGTERM');
   await first.exit;
   const second = operator(old);
   t.teardown(() => clean(old, second));
   commit(old, { 'web.yaml': script('older') }, 'with epoch 2');
-  await settled(old, 'Fleet/web', 2, 60);
+  await settled(old, 'Fleet/web', 2);
 
   const anew = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': script('anew') });
   const refused = operator(anew);
@@ -299,7 +325,7 @@ test('hosts refuse a repository that was made anew, and say how it gets them bac
 
   const told = operator(anew, '--epoch', '3');
   t.teardown(() => clean(anew, told));
-  await statusOf(anew, 'Fleet/web', 'succeeds', ({ rollout }) => rollout?.phase === 'Succeeded', 60);
+  await statusOf(anew, 'Fleet/web', 'succeeds', ({ rollout }) => rollout?.phase === 'Succeeded');
   t.strictSame(marksOf(hosts), ['anew in rollout 3', 'old in rollout 1', 'older in rollout 2']);
   t.match(git(anew.repo, 'log', '-1', '--format=%s', 'refs/sluice/lease'), 'epoch 3');
 });

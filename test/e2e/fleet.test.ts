@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { until } from '../support/until.ts';
 import {
   clean,
   commit,
@@ -17,7 +18,6 @@ import {
   settled,
   sluice,
   status,
-  until,
 } from './support.ts';
 
 const fleet = (at: string, tag: string, version: string, more = '') => `apiVersion: sluice/v1
@@ -64,14 +64,14 @@ t.test(
 
     const traffic = load(at, 'web.localhost');
     commit(at, { 'web.yaml': fleet(at.root, 'hello:8', 'two') }, 'web two');
-    const upgraded = await settled(at, 'Fleet/web', 2, 60);
+    const upgraded = await settled(at, 'Fleet/web', 2);
     t.strictSame(
       upgraded.rollout.stages.map(({ name }: { name: string }) => name),
       ['batch 1 of 2', 'batch 2 of 2'],
     );
     t.equal((await get(at, 'web.localhost')).body, '8');
     git(at.repo, 'revert', '--no-edit', 'HEAD');
-    const back = await settled(at, 'Fleet/web', 3, 60);
+    const back = await settled(at, 'Fleet/web', 3);
     t.equal(back.rollout.cause, 'rollback');
     t.equal((await get(at, 'web.localhost')).body, '7');
     const { lost, sent } = await traffic.stop();
@@ -92,13 +92,13 @@ t.test('a unit that fails waits for a person; a retry by command goes on', async
   const mark = join(at.root, 'fails-web-2');
   writeFileSync(mark, '');
   commit(at, { 'web.yaml': fleet(at.root, 'hello:7', 'two') }, 'web two');
-  await until('it waits', () => status(at, 'Fleet/web')?.rollout?.reason === 'Failure', 60);
+  await until('it waits', () => status(at, 'Fleet/web')?.rollout?.reason === 'Failure');
   const seen = await sluice(at, 'status', 'Fleet/web');
   t.equal(seen.code, 1);
   t.match(seen.output, /sluice retry Fleet\/web web-2/);
   rmSync(mark);
   t.equal((await sluice(at, 'retry', 'Fleet/web', 'web-2')).code, 0);
-  await settled(at, 'Fleet/web', 2, 60);
+  await settled(at, 'Fleet/web', 2);
   t.equal(acts(at).filter((act) => act === 'run two web-2').length, 2);
 });
 
@@ -120,7 +120,7 @@ t.test('an operator that is killed while scripts run goes on, and runs none of t
     await running.exit;
     running = operator(at);
   }
-  await settled(at, 'Fleet/web', 2, 60);
+  await settled(at, 'Fleet/web', 2);
   t.strictSame(
     acts(at)
       .filter((act) => act.startsWith('run two'))
@@ -153,11 +153,11 @@ t.test('a cluster goes one minor at a time, the control plane first, and never d
   t.teardown(() => clean(at, running));
   await settled(at, 'Cluster/prod', 1);
   commit(at, { 'prod.yaml': cluster('1.36.0') }, '1.36');
-  const upgraded = await settled(at, 'Cluster/prod', 2, 60);
+  const upgraded = await settled(at, 'Cluster/prod', 2);
   t.match(upgraded.rollout.stages[0].name, /^control plane 1 of 1/);
   t.match((await sluice(at, 'status', 'Cluster/prod')).output, /1\.36\.0/);
   commit(at, { 'prod.yaml': cluster('1.38.0') }, '1.38');
-  await until('it is refused', () => status(at, 'Cluster/prod')?.rollout?.phase === 'Failed', 30);
+  await until('it is refused', () => status(at, 'Cluster/prod')?.rollout?.phase === 'Failed');
   t.match(status(at, 'Cluster/prod').rollout.message, /more than one minor/);
   commit(at, { 'prod.yaml': cluster('1.35.0') }, 'back');
   await until(
@@ -222,12 +222,12 @@ t.test('the nodes of the examples’ cluster find each other and keep what was w
   const at = await place(example('stock.yaml', 'stock'));
   const running = operator(at);
   t.teardown(() => clean(at, running));
-  await settled(at, 'Cluster/stock', 1, 60);
+  await settled(at, 'Cluster/stock', 1);
   const all = [...keepers, ...nodes];
   const urls = await Promise.all(all.map((node) => addressOf(at, node)));
   const client = writeThroughout(at, urls.slice(0, keepers.length));
   commit(at, edited(at, 'stock.yaml', 'version: 1.0.0', 'version: 1.1.0'), 'stock 1.1.0');
-  const { rollout } = await settled(at, 'Cluster/stock', 2, 90);
+  const { rollout } = await settled(at, 'Cluster/stock', 2);
   const acknowledged = await client.stop();
   t.strictSame(
     rollout.stages.map(({ total }: { total: number }) => total),
@@ -252,7 +252,7 @@ t.test(
     const at = await place(example('pictures.yaml', 'pictures'));
     const running = operator(at);
     t.teardown(() => clean(at, running));
-    await settled(at, 'Fleet/pictures', 1, 60);
+    await settled(at, 'Fleet/pictures', 1);
     const drawn = async () => {
       const seen = new Set<string>();
       for (let n = 0; n < 12; n++)
@@ -269,21 +269,21 @@ t.test(
       },
       'plum',
     );
-    await until('the first batch is done', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Batch', 60);
+    await until('the first batch is done', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Batch');
     t.strictSame(await drawn(), ['pictures 1, drawn in teal', 'pictures 2, drawn in plum']);
     t.equal((await sluice(at, 'continue', 'Fleet/pictures')).code, 0);
-    await settled(at, 'Fleet/pictures', 2, 60);
+    await settled(at, 'Fleet/pictures', 2);
     t.strictSame(await drawn(), ['pictures 2, drawn in plum']);
     const bad = commit(at, edited(at, 'pictures.yaml', '>> ink #', '>> colours/ink #'), 'nowhere');
-    await until('it waits', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Failure', 60);
+    await until('it waits', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Failure');
     t.match(
       (await sluice(at, 'status', 'Fleet/pictures')).output,
       /colours\/ink.*sluice retry Fleet\/pictures pictures-\d/,
     );
     git(at.repo, 'revert', '--no-edit', bad);
-    await until('back, batch by batch', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Batch', 60);
+    await until('back, batch by batch', () => status(at, 'Fleet/pictures')?.rollout?.reason === 'Batch');
     t.equal((await sluice(at, 'continue', 'Fleet/pictures')).code, 0);
-    await settled(at, 'Fleet/pictures', 4, 60);
+    await settled(at, 'Fleet/pictures', 4);
     t.strictSame(await drawn(), ['pictures 2, drawn in plum'], 'as if the commit had never been');
   },
 );

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { clean, commit, git, image, logs, operator, place, processes, settled, until, workload } from './support.ts';
+import { until } from '../support/until.ts';
+import { clean, commit, git, image, logs, operator, place, processes, settled, workload } from './support.ts';
 
 t.test('a forged status has nothing run that was never on the config branch', async (t) => {
   const at = await place({ 'a.yaml': workload('a', 'hello:1', 1), ...image('hello', '1') });
@@ -48,6 +49,6 @@ t.test('a forged status has nothing run that was never on the config branch', as
   );
   t.notOk(existsSync(ran));
   commit(at, { 'a.yaml': workload('a', 'hello:2', 1), ...image('hello', '2') }, 'forward');
-  await until('a commit goes forward', () => git(at.repo, 'tag', '-l', 'sluice/workload/a/*').includes('/a/2'), 60);
+  await until('a commit goes forward', () => git(at.repo, 'tag', '-l', 'sluice/workload/a/*').includes('/a/2'));
   t.notOk(existsSync(ran));
 });

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { until } from '../support/until.ts';
 import {
   alive,
   clean,
@@ -16,7 +17,6 @@ import {
   processes,
   type Running,
   settled,
-  until,
   workload,
 } from './support.ts';
 
@@ -93,7 +93,7 @@ t.test('a full disk is told, what runs serves on, and the upgrade goes on when t
 
   disk.free();
   running = operator(there);
-  await settled(at, 'Workload/web', 2, 60).catch((error: Error) => {
+  await settled(at, 'Workload/web', 2).catch((error: Error) => {
     throw new Error(`${error.message}\n${logged(running).slice(-20).join('\n')}`);
   });
   t.same(await get(at, 'web.localhost'), { status: 200, body: '8' });
@@ -104,7 +104,7 @@ t.test('a full disk is told, what runs serves on, and the upgrade goes on when t
     disk.fill();
     await until('it is told', () => /ENOSPC|[Nn]o space left/.test(running.output()));
     disk.free();
-    await settled(at, 'Workload/web', 3, 60);
+    await settled(at, 'Workload/web', 3);
     t.same(await get(at, 'web.localhost'), { status: 200, body: '9' });
     t.equal(processes(at, 'Workload/web').length, 3);
   });

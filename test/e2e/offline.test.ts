@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { bareRepository, serveHttp } from '../support/git-servers.ts';
+import { until } from '../support/until.ts';
 import {
   alive,
   clean,
@@ -15,7 +16,6 @@ import {
   processes,
   type Running,
   status,
-  until,
   workload,
 } from './support.ts';
 
@@ -31,9 +31,11 @@ t.test('an operator that starts while the remote is down repairs what runs, and 
     await server.close();
   });
   const seen = { ...at, repo: bare };
-  await until('rollout 1', () => status(seen, 'Workload/web')?.health === 'Healthy', 20).catch((error: Error) => {
+  await until('rollout 1', () => status(seen, 'Workload/web')?.health === 'Healthy').catch((error: Error) => {
     throw new Error(`${error.message}\n${running.output()}`);
   });
+  // Killed before it has heard that its push went through, the next one would find what it does not know of, and end.
+  await until('it has noted what it pushed', () => noted(at) === git(bare, 'rev-parse', 'sluice/status'));
   running.process.kill('SIGKILL');
   await running.exit;
 
@@ -63,6 +65,13 @@ t.test('an operator that starts while the remote is down repairs what runs, and 
   ).catch((error: Error) => t.fail(`${error.message}\n${running.output()}`));
   t.equal((await get(at, 'web.localhost')).body, '8');
 });
+
+/** The tip of the status branch as the operator's clone has it. */
+function noted({ state }: Place): string | undefined {
+  const clones = readdirSync(state).map((key) => join(state, key, key, 'clone.git'));
+  const ref = join(clones[0] ?? '', 'refs/sluice-internal/fetched', encodeURIComponent('refs/heads/sluice/status'));
+  return existsSync(ref) ? readFileSync(ref, 'utf8').trim() : undefined;
+}
 
 function run(at: Place, repo: string): Running {
   const folders = ['--state-dir', at.state, '--data-dir', at.data, '--router', `127.0.0.1:${at.port}`];

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { until } from '../support/until.ts';
 import {
   alive,
   clean,
@@ -18,7 +19,6 @@ import {
   sluice,
   status,
   statusOf,
-  until,
   workload,
 } from './support.ts';
 
@@ -58,9 +58,12 @@ require('node:http').createServer((_, response) => response.end('needy')).listen
 `,
 });
 
+/** So that there is time for a command in the middle of it. */
+const SLOWLY = '  minReadySeconds: 3\n';
+
 t.test('pause, continue, pause, cancel, retry', async (t) => {
   const { at } = await started(t, { 'web.yaml': workload('web', 'hello:7', 3) });
-  commit(at, { 'web.yaml': workload('web', 'hello:8', 3) }, 'web 8');
+  commit(at, { 'web.yaml': workload('web', 'hello:8', 3, SLOWLY) }, 'web 8');
   await statusOf(at, 'Workload/web', 'rolls', (now) => now.rollout.id === 2 && now.rollout.phase === 'Progressing');
   await command(t, at, 'pause', 'Workload/web', '--reason', 'the error rate rises');
   const held = await paused(at, 'Workload/web', 2, 'Operator');
@@ -73,7 +76,7 @@ t.test('pause, continue, pause, cancel, retry', async (t) => {
   await settled(at, 'Workload/web', 2);
   await serves(t, at, '8');
 
-  commit(at, { 'web.yaml': workload('web', 'hello:9', 3) }, 'web 9');
+  commit(at, { 'web.yaml': workload('web', 'hello:9', 3, SLOWLY) }, 'web 9');
   await statusOf(at, 'Workload/web', 'rolls', (now) => now.rollout.id === 3 && now.rollout.phase === 'Progressing');
   await command(t, at, 'pause', 'Workload/web');
   await paused(at, 'Workload/web', 3, 'Operator');
@@ -116,8 +119,9 @@ t.test('a failed rollout pauses, and retry tries it again', async (t) => {
   const needed = join(at.root, 'needed');
   const files = { ...needy(needed), 'web.yaml': workload('web', 'needy:1', 1, '  progressDeadlineSeconds: 1\n') };
   commit(at, files, 'needy');
-  const failed = await paused(at, 'Workload/web', 2, 'Failure');
-  t.match(failed.message, /it is not there/);
+  await paused(at, 'Workload/web', 2, 'Failure');
+  // It is started again and again: while it starts there is nothing to be told of it.
+  await until('its reason is told', () => /it is not there/.test(status(at, 'Workload/web')?.message ?? ''));
   await serves(t, at, '7');
   writeFileSync(needed, '');
   await command(t, at, 'retry', 'Workload/web', '--reason', 'it is there now');
@@ -126,7 +130,7 @@ t.test('a failed rollout pauses, and retry tries it again', async (t) => {
 });
 
 t.test('onFailure: rollback goes back by itself, and Git is ahead until a commit', async (t) => {
-  const more = '  onFailure: rollback\n  progressDeadlineSeconds: 1\n';
+  const more = '  onFailure: rollback\n  progressDeadlineSeconds: 5\n';
   const { at } = await started(t, { 'web.yaml': workload('web', 'hello:7', 2, more), ...needy('/nowhere/at/all') });
   const before = alive(at, 'Workload/web');
   commit(at, { 'web.yaml': workload('web', 'needy:1', 2, more) }, 'needy');
@@ -142,7 +146,7 @@ t.test('onFailure: rollback goes back by itself, and Git is ahead until a commit
 });
 
 t.test('onFailure: revert also proposes a branch that merges cleanly and restores the inputs', async (t) => {
-  const more = '  onFailure: revert\n  progressDeadlineSeconds: 1\n';
+  const more = '  onFailure: revert\n  progressDeadlineSeconds: 5\n';
   const { at } = await started(t, { 'web.yaml': workload('web', 'hello:7', 1, more), ...needy('/nowhere/at/all') });
   commit(at, { 'web.yaml': workload('web', 'needy:1', 1, more), 'note.txt': 'stays' }, 'needy');
   await statusOf(at, 'Workload/web', 'rolls back', (now) => now.rollout?.phase === 'RolledBack');

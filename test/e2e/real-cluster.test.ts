@@ -8,9 +8,10 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFile
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { freePort } from '../support/git-servers.ts';
+import { until } from '../support/until.ts';
 import { noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';
 import { killServer, onHost, targetOf } from './hosts.ts';
-import { clean, commit, operator, type Place, place, settled, sluice, until } from './support.ts';
+import { clean, commit, operator, type Place, place, settled, sluice } from './support.ts';
 
 const [ETCD, ETCDCTL] = ['/usr/bin/etcd', '/usr/bin/etcdctl'];
 const noEtcd = !(existsSync(ETCD) && existsSync(ETCDCTL)) && 'there is no etcd here';
@@ -98,7 +99,7 @@ async function startMembers(t: Test): Promise<Members> {
     for (const [name, text] of Object.entries(PROGRAMS)) writeFileSync(join(host.home, name), text);
     onHost(host, 'sh', 'start', '1.0.0');
   }
-  await until('they are a cluster', () => put(urls[0] ?? '', 'first', 'write'), 30);
+  await until('they are a cluster', () => put(urls[0] ?? '', 'first', 'write'));
   return { hosts, urls, acts: () => readFileSync(acts, 'utf8').trim().split('\n') };
 }
 
@@ -164,12 +165,12 @@ test(
     const at = await place({ 'hosts.yaml': targetOf(members.hosts), 'store.yaml': cluster('1.0.0') });
     const running = operator(at);
     t.teardown(() => clean(at, running));
-    await settled(at, 'Cluster/store', 1, 60);
+    await settled(at, 'Cluster/store', 1);
     const before = members.acts().length;
 
     const client = writeThroughout(members, at);
     commit(at, { 'store.yaml': cluster('1.1.0') }, 'store 1.1.0');
-    const upgraded = await settled(at, 'Cluster/store', 2, 60);
+    const upgraded = await settled(at, 'Cluster/store', 2);
     const { acknowledged, refused } = await client.stop();
     t.comment(`${acknowledged.size} writes were acknowledged, ${refused} had to be tried elsewhere`);
 
@@ -193,7 +194,7 @@ test(
         const has = await everything(url);
         return [...acknowledged].filter(([key, value]) => has.get(key) !== value);
       };
-      await until(`${url} has every acknowledged write`, async () => (await lost()).length === 0, 10);
+      await until(`${url} has every acknowledged write`, async () => (await lost()).length === 0);
     }
   },
 );

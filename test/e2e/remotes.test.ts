@@ -3,18 +3,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { bareRepository, git as gitIn, serveHttp, serveSsh } from '../support/git-servers.ts';
-import {
-  clean,
-  git,
-  image,
-  type Place,
-  place,
-  type Running,
-  remoteOperator,
-  status,
-  until,
-  workload,
-} from './support.ts';
+import { until } from '../support/until.ts';
+import { clean, git, image, type Place, place, type Running, remoteOperator, status, workload } from './support.ts';
 
 /** A place whose config repository is a clone of a bare one, as a developer has it. */
 async function cloned(): Promise<{ at: Place; bare: string }> {

@@ -1,9 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { git as bareGit, bareRepository, serveHttp } from '../support/git-servers.ts';
-import { clean, cli, git, image, logs, type Place, place, remoteOperator, until } from './support.ts';
+import { until } from '../support/until.ts';
+import { startEngine, whyNoEngine } from '../target/docker/engine.ts';
+import { noSshd, startHosts } from '../target/ssh/hosts.ts';
+import { marksOf, targetOf } from './hosts.ts';
+import { clean, cli, git, image, logs, type Place, place, type Running, remoteOperator } from './support.ts';
 
 /** Each is planted in one place, and may be in no other but those that need it. */
 const PLANTED = {
@@ -14,11 +18,12 @@ const PLANTED = {
 };
 const lines = Object.values(PLANTED).flatMap((value) => value.split('\n'));
 
-const web = (name: string, more: string) => `apiVersion: sluice/v1
+const web = (name: string, more: string, target = 'local') => `apiVersion: sluice/v1
 kind: Workload
 metadata: {name: ${name}}
 spec:
-  progressDeadlineSeconds: 3
+  target: ${target}
+  progressDeadlineSeconds: ${name === 'good' ? 60 : 3}
   template:
     spec:
       volumes: [{name: certs, secret: {secretName: certs}}]
@@ -31,41 +36,48 @@ spec:
           volumeMounts: [{name: certs, mountPath: /certs}]
           ${more}
 `;
-/** Everything that a unit can say of itself, said with secrets in it. */
-const says = 'console.error(process.env.PASSWORD, process.env.WHOLE, fs.readFileSync("certs/key", "utf8"))';
-const MANIFESTS = {
-  'good.yaml': web('good', ''),
-  'dies.yaml': web('dies', `command: [node, -e, '${says}; process.exit(3)']`),
-  'probe.yaml': web(
-    'probe',
-    `readinessProbe: {exec: {command: [node, -e, '${says}; process.exit(1)']}, periodSeconds: 1}`,
-  ),
-  'hook.yaml': web('hook', `lifecycle: {postStart: {exec: {command: [node, -e, '${says}; process.exit(1)']}}}`),
-  'argument.yaml': web('argument', 'args: ["$(PASSWORD)"]'),
-  'missing.yaml': web('missing', '').replace('key: password', 'key: passw0rd'),
-  'bad.yaml': web('bad', 'nonsense: 1'),
-};
+/** By name: what a unit may do that says all it knows of itself, secrets too. */
+function manifests(target: string, node: string, certs: string, knows: string): Record<string, string> {
+  const says = `console.error(${knows}, fs.readFileSync("${certs}/key", "utf8"))`;
+  const dying = (code: number) => `{exec: {command: [${node}, -e, '${says}; process.exit(${code})']}}`;
+  const made = {
+    good: '',
+    dies: `command: [${node}, -e, '${says}; process.exit(3)']`,
+    probe: `readinessProbe: ${dying(1).replace(/}$/, ', periodSeconds: 1}')}`,
+    hook: `lifecycle: {postStart: ${dying(1)}}`,
+    argument: 'args: ["$(PASSWORD)"]',
+    missing: '',
+    bad: 'nonsense: 1',
+  };
+  const texts = Object.entries(made).map(([name, more]) => [`${name}.yaml`, web(name, more, target)] as const);
+  return Object.fromEntries(
+    texts.map(([path, text]) => [
+      path,
+      path === 'missing.yaml' ? text.replace('key: password', 'key: passw0rd') : text,
+    ]),
+  );
+}
 
-const found = (text: string): string[] => lines.filter((line) => text.includes(line));
+const found = (text: string, of = lines): string[] => of.filter((line) => text.includes(line));
 
 /** Files below a folder that hold a planted value. */
-function inFiles(folder: string): string[] {
+function inFiles(folder: string, of = lines): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) => {
     if (!entry.isFile()) return [];
     const path = join(entry.parentPath, entry.name);
-    return found(readFileSync(path, 'latin1')).map((line) => `${path}: ${line}`);
+    return found(readFileSync(path, 'latin1'), of).map((line) => `${path}: ${line}`);
   });
 }
 
 /** Looks at the arguments of every process of this machine, for as long as it is not stopped. */
-function watchArguments(except: number[]) {
+function watchArguments(except: number[], of = lines) {
   const seen = new Set<string>();
   const timer = setInterval(() => {
     for (const pid of readdirSync('/proc')) {
       if (!/^\d+$/.test(pid) || except.includes(Number(pid))) continue;
       try {
         const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        if (found(line).length > 0) seen.add(line);
+        if (found(line, of).length > 0) seen.add(line);
       } catch {}
     }
   }, 5);
@@ -78,13 +90,13 @@ function watchArguments(except: number[]) {
 }
 
 const HEALTHS: Record<string, RegExp> = {
-  good: /health: Healthy/,
-  dies: /reason: Failure[\s\S]*\*\*\*/,
-  probe: /reason: Failure/,
-  hook: /reason: Failure/,
-  argument: /reason: Failure|phase: Failed/,
-  missing: /phase: Failed/,
-  bad: /health: Invalid/,
+  'workload/good': /health: Healthy/,
+  'workload/dies': /reason: Failure[\s\S]*\*\*\*/,
+  'workload/probe': /reason: Failure/,
+  'workload/hook': /reason: Failure/,
+  'workload/argument': /reason: Failure|phase: Failed/,
+  'workload/missing': /phase: Failed/,
+  'workload/bad': /health: Invalid/,
 };
 
 /** Every object of the status branch and of all that the operator pushed. */
@@ -102,35 +114,49 @@ async function secretsOf(at: Place): Promise<string> {
   return folder;
 }
 
-t.test('secrets are nowhere but where they are needed', async (t) => {
-  const at = await place({ ...MANIFESTS, ...image('hello', '1') });
-  t.teardown(() => clean(at));
+/** The place's repository behind a server that asks for a token, which the operator has in its environment. */
+async function withToken(t: Test, at: Place) {
   const bare = bareRepository(at.root);
   git(at.repo, 'push', '-q', bare, 'main');
-  const secrets = await secretsOf(at);
-  const [username, password] = ['ada', PLANTED.git];
-  const http = await serveHttp(at.root, { auth: { username, password } });
+  const auth = { username: 'ada', password: PLANTED.git };
+  const http = await serveHttp(at.root, { auth });
   t.teardown(() => http.close());
-  const plain = `${http.url}/repo.git`;
+  const env = { SLUICE_GIT_USERNAME: auth.username, SLUICE_GIT_TOKEN: auth.password };
+  return { bare, http, plain: `${http.url}/repo.git`, auth, env };
+}
+
+/** Waits until the status of each says what it must. */
+async function allTold(bare: string, running: Running, expected: Record<string, RegExp>): Promise<void> {
+  const show = (file: string) => {
+    try {
+      return bareGit(bare, ['show', `sluice/status:status/${file}.yaml`]);
+    } catch {
+      return '';
+    }
+  };
+  for (const [file, pattern] of Object.entries(expected))
+    await until(`${file}: ${pattern}`, () => pattern.test(show(file)), 120).catch((error: Error) => {
+      throw new Error(`${error.message}; ${show(file)}; the log ends: ${running.output().slice(-2000)}`);
+    });
+}
+
+t.test('secrets are nowhere but where they are needed', async (t) => {
+  const at = await place({
+    ...manifests('local', 'node', 'certs', 'process.env.PASSWORD, process.env.WHOLE'),
+    ...image('hello', '1'),
+  });
+  t.teardown(() => clean(at));
+  const secrets = await secretsOf(at);
+  const { bare, http, plain, auth, env: token } = await withToken(t, at);
   const ways: [string, Record<string, string>][] = [
-    [plain.replace('//', `//${username}:${password}@`), {}],
-    [plain, { SLUICE_GIT_USERNAME: username, SLUICE_GIT_TOKEN: password }],
+    [plain.replace('//', `//${auth.username}:${auth.password}@`), {}],
+    [plain, token],
   ];
   for (const [address, env] of ways) {
     const running = remoteOperator(at, address, env, '--secrets-dir', secrets, '--log-level', 'debug');
     t.teardown(() => running.process.kill('SIGKILL'));
     const watched = watchArguments([running.process.pid ?? 0]);
-    const show = (name: string) => {
-      try {
-        return bareGit(bare, ['show', `sluice/status:status/workload/${name}.yaml`]);
-      } catch {
-        return '';
-      }
-    };
-    for (const [name, pattern] of Object.entries(HEALTHS))
-      await until(`${name}: ${pattern}`, () => pattern.test(show(name)), 120).catch((error: Error) => {
-        throw new Error(`${error.message}; ${show(name)}; the log ends: ${running.output().slice(-2000)}`);
-      });
+    await allTold(bare, running, HEALTHS);
 
     const said: string[] = [];
     for (const args of [['status'], ['status', 'Workload/dies'], ['check', 'Workload/missing']]) {
@@ -162,4 +188,68 @@ t.test('secrets are nowhere but where they are needed', async (t) => {
   }
   const kept = inFiles(at.data).filter((line) => !/\/(logs|run\/volumes)\//.test(line));
   t.same(kept, [], 'the data folder, but for what units print and their own volumes');
+});
+
+t.test(
+  'nor are they on Docker, but in the engine and the memory of its containers',
+  { skip: whyNoEngine() ?? false },
+  async (t) => {
+    const engine = await startEngine();
+    t.teardown(() => engine.end());
+    await engine.image(
+      'hello:1',
+      `require('node:http').createServer((_, response) => response.end('1')).listen(process.env.PORT)`,
+    );
+    const target = `apiVersion: sluice/v1\nkind: Target\nmetadata: {name: containers}\nspec: {docker: {host: "${engine.host}"}}\n`;
+    const at = await place({
+      ...manifests('containers', '/node', '/certs', 'JSON.stringify(process.env)'),
+      'target.yaml': target,
+    });
+    t.teardown(() => clean(at));
+    const { bare, plain, env } = await withToken(t, at);
+    const running = remoteOperator(at, plain, env, '--secrets-dir', await secretsOf(at), '--log-level', 'debug');
+    t.teardown(() => running.process.kill('SIGKILL'));
+    const watched = watchArguments([]);
+    await allTold(bare, running, HEALTHS);
+    running.process.kill();
+    await running.exit;
+    t.same(found(running.output()), [], 'the log');
+    t.same(found(pushed(bare)), [], 'what was pushed');
+    const said = inFiles(at.data).filter((line) => line.includes('/logs/'));
+    t.ok(said.length > 0, 'containers say all that they know');
+    t.same(found(said.join('\n'), [PLANTED.git]), [], 'and know nothing of the operator');
+    t.same([...inFiles(at.state), ...inFiles(at.data).filter((line) => !said.includes(line))], [], 'its files');
+    t.same(watched.stop(), [], 'arguments');
+  },
+);
+
+t.test('nor is the key to hosts, and scripts there know nothing of the operator', { skip: noSshd }, async (t) => {
+  const hosts = await startHosts(t, { names: ['web-1', 'web-2'], labels: () => ({ role: 'web' }) });
+  // What comes before is the same in every key, or public.
+  const key = readFileSync(join(hosts.root, 'user'), 'utf8').split('\n').slice(3, -2);
+  t.ok(key.length > 1);
+  const fleet = `apiVersion: sluice/v1
+kind: Fleet
+metadata: {name: web}
+spec: {target: hosts, selector: {role: web}, script: {run: "env | tee -a knows; env >&2; exit 3"}}
+`;
+  const at = await place({ 'hosts.yaml': targetOf(hosts), 'web.yaml': fleet });
+  t.teardown(() => clean(at));
+  const { bare, plain, env } = await withToken(t, at);
+  const planted = [...lines, ...key];
+  const running = remoteOperator(at, plain, env, '--secrets-dir', await secretsOf(at), '--log-level', 'debug');
+  t.teardown(() => running.process.kill('SIGKILL'));
+  const watched = watchArguments([], planted);
+  await allTold(bare, running, { 'fleet/web': /reason: Failure/ });
+  running.process.kill();
+  await running.exit;
+  t.ok(
+    marksOf(hosts, 'knows').some((line) => line.startsWith('SLUICE_INSTANCE=')),
+    'scripts said all that they know',
+  );
+  for (const { home } of hosts.hosts) t.same(inFiles(home, planted), [], 'the hosts');
+  t.same(found(running.output(), planted), [], 'the log');
+  t.same(found(pushed(bare), planted), [], 'what was pushed');
+  t.same([...inFiles(at.state, planted), ...inFiles(at.data, planted)], [], 'files of the operator');
+  t.same(watched.stop(), [], 'arguments');
 });

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import { join } from 'node:path';
 import t from 'tap';
 import { git as bareGit, bareRepository, serveHttp } from '../support/git-servers.ts';
+import { until } from '../support/until.ts';
 import {
   clean,
   commit,
@@ -15,7 +16,6 @@ import {
   remoteOperator,
   sluice,
   status,
-  until,
   workload,
 } from './support.ts';
 

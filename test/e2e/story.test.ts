@@ -1,4 +1,5 @@
 import t from 'tap';
+import { until } from '../support/until.ts';
 import {
   clean,
   commit,
@@ -11,7 +12,6 @@ import {
   service,
   settled,
   status,
-  until,
   workload,
 } from './support.ts';
 

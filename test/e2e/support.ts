@@ -1,13 +1,14 @@
 /** The real thing from outside: a repository, the operator as a process, requests through its router. */
+
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { until } from '../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -20,6 +21,8 @@ export interface Place {
   port: number;
   /** Where requests are sent, if not there. */
   routed?: number;
+  /** What the processes of units have in their environment, where that is not `root`: those of containers. */
+  marked?: string;
   /** Aborted by `clean`: whatever still asks for something stops. */
   over: AbortController;
 }
@@ -77,14 +80,15 @@ export function remoteOperator(at: Place, url: string, env: Record<string, strin
   return cli([...runArguments(at, url), ...haste, ...more], at.root, env);
 }
 
-function runArguments(at: Place, repo: string): string[] {
+export function runArguments(at: Place, repo: string): string[] {
   const folders = ['--state-dir', at.state, '--data-dir', at.data];
   return ['run', '--repo', repo, ...folders, '--router', `127.0.0.1:${at.port}`];
 }
 
-/** `env` over what the tests run with. */
-export function cli(args: string[], cwd: string, env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [CLI, ...args], {
+/** `env` over what the tests run with; `inside` is what the command is given to, `unshare --mount` for instance. */
+export function cli(args: string[], cwd: string, env: Record<string, string> = {}, inside: string[] = []): Running {
+  const [program = '', ...rest] = [...inside, process.execPath, CLI, ...args];
+  const child = spawn(program, rest, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -119,7 +123,7 @@ export function logged(running: Running): string[] {
 }
 
 /** Waits for a line of the log, and tells the last ones when it does not come. */
-export function logs(running: Running, pattern: RegExp, seconds = 30): Promise<string> {
+export function logs(running: Running, pattern: RegExp, seconds = 90): Promise<string> {
   return until(`a log line ${pattern}`, () => logged(running).find((line) => pattern.test(line)), seconds).catch(
     (error: Error) => {
       throw new Error(`${error.message}; the log ends:\n${logged(running).slice(-20).join('\n')}`);
@@ -138,10 +142,15 @@ export function processes(at: Place, resource: string): { pid: number; attempt: 
     if (!/^\d+$/.test(name)) return [];
     const env = read(`/proc/${name}/environ`).split('\0');
     const attempt = env.find((line) => line.startsWith('SLUICE_ATTEMPT='));
-    const ours = env.includes(`SLUICE_RESOURCE=${resource}`) && env.some((line) => line.includes(at.root));
-    return ours && attempt !== undefined ? [{ pid: Number(name), attempt: attempt.slice(15) }] : [];
+    const ours = env.includes(`SLUICE_RESOURCE=${resource}`) && env.some((line) => line.includes(at.marked ?? at.root));
+    // Whatever else runs in a container has its environment, too.
+    return ours && attempt !== undefined && (at.marked === undefined || leadsContainer(name))
+      ? [{ pid: Number(name), attempt: attempt.slice(15) }]
+      : [];
   });
 }
+
+const leadsContainer = (pid: string): boolean => /^NSpid:.*\t1$/m.test(read(`/proc/${pid}/status`));
 
 /** The process of the place's router. */
 export function routerPid(at: Place): number | undefined {
@@ -205,29 +214,13 @@ export function status({ repo }: Place, id: string): Status {
   }
 }
 
-/** Waits for a condition; says what was seen last when it does not come. */
-export async function until<T>(
-  what: string,
-  look: () => T | Promise<T>,
-  seconds = 30,
-  everyMs = 50,
-): Promise<NonNullable<T>> {
-  const deadline = Date.now() + seconds * 1000;
-  for (;;) {
-    const seen = await look();
-    if (seen) return seen as NonNullable<T>;
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
-    await sleep(everyMs);
-  }
-}
-
 /** Waits for a status that holds; tells the last one when it does not come. */
 export function statusOf(
   at: Place,
   id: string,
   what: string,
   holds: (now: Status) => boolean,
-  seconds = 30,
+  seconds = 90,
 ): Promise<Status> {
   const look = () => {
     const now = status(at, id);
@@ -238,7 +231,7 @@ export function statusOf(
   });
 }
 
-export function settled(at: Place, id: string, rollout: number, seconds = 30): Promise<Status> {
+export function settled(at: Place, id: string, rollout: number, seconds = 90): Promise<Status> {
   const holds = (now: Status) =>
     now.rollout?.id === rollout && now.rollout.phase === 'Succeeded' && now.health === 'Healthy';
   return statusOf(at, id, `rollout ${rollout} Succeeded`, holds, seconds);

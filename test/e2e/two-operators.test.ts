@@ -1,6 +1,7 @@
 /** Two operators on one repository, as real processes: one acts, whatever becomes of the other. */
 import { join } from 'node:path';
 import t from 'tap';
+import { until } from '../support/until.ts';
 import {
   alive,
   clean,
@@ -15,7 +16,6 @@ import {
   type Running,
   settled,
   status,
-  until,
   workload,
 } from './support.ts';
 
@@ -43,7 +43,7 @@ t.test(
     const second = operator(beside(at, 'second'), '--standby');
     t.teardown(() => second.process.kill('SIGKILL'));
     await logs(second, /stands by for .* \(epoch 1\)/);
-    await until('the first shows that it lives', () => /refs\/sluice\/alive\/1-1 /.test(refs(at)), 60);
+    await until('the first shows that it lives', () => /refs\/sluice\/alive\/1-1 /.test(refs(at)));
     t.ok(holds(at, first), 'the first goes on meanwhile');
     t.equal(standbys(at).length, 1);
 
@@ -56,7 +56,7 @@ t.test(
     first.process.kill('SIGKILL');
     await first.exit;
     const died = Date.now();
-    await until('the second takes over', () => holds(at, second), 60);
+    await until('the second takes over', () => holds(at, second));
     t.comment(`took over after ${((Date.now() - died) / 1000).toFixed(1)} s`);
     await settled(at, 'Workload/web', 2);
     const { lost, sent } = await traffic.stop();

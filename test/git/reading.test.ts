@@ -162,6 +162,7 @@ t.test("objects written in process are git's own", async (t) => {
       tagger: author,
       at: 1_700_000_000_000,
     });
+    await objects.settle();
     t.equal(git(repository, ['cat-file', '-t', tag]), 'tag');
     git(repository, ['update-ref', 'refs/tags/x', tag]);
     t.doesNotThrow(() => git(repository, ['fsck', '--strict']), 'sound');

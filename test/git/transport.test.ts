@@ -1,6 +1,6 @@
 /** One suite over every way to a remote: HTTP in process (with and without git, both protocol versions), git over HTTP, ssh and file. */
 import { execFileSync } from 'node:child_process';
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -343,6 +343,23 @@ t.test('a fetch brings what changed, not the repository', async (t) => {
   const before = http.sent();
   await transport.fetch(MAIN, signal);
   t.ok(http.sent() - before < 10_000, `${http.sent() - before} bytes`);
+});
+
+t.test('of a repository on this machine nothing is fetched that the clone holds already', async (t) => {
+  const path = bareRepository(root, 'there.git');
+  commitFiles(path, { 'a.yaml': 'one\n' });
+  const { clone, transport } = await opened(path);
+  const tip = await transport.fetch(MAIN, signal);
+  const tree = await clone.objects.writeTree([]);
+  const made = await clone.objects.writeCommit({ tree, parents: [], message: 'made here\n', author: me, at: 0 });
+  await transport.push([{ ref: 'refs/heads/made', old: undefined, new: made }], signal);
+  commitFiles(path, { 'a.yaml': 'two\n' });
+  // From now on git cannot read it, and so cannot be asked.
+  await rename(join(path, 'objects'), join(path, 'objects.away'));
+  t.equal(await transport.fetch('refs/heads/made', signal), made);
+  await t.rejects(transport.fetch(MAIN, signal), GitError, 'what it does not hold');
+  await rename(join(path, 'objects.away'), join(path, 'objects'));
+  t.not(await transport.fetch(MAIN, signal), tip);
 });
 
 t.test('what is no repository, or none that can be read, is said', async (t) => {

@@ -12,16 +12,13 @@ import { type Survey, survey } from '../../src/manifest/survey.ts';
 
 export const oidOf = (text: string): string => createHash('sha1').update(text).digest('hex');
 
-const known = new Map<string, ParsedFile>();
-
-function parsedOf(oid: string, text: string): ParsedFile {
-  const parsed = known.get(oid) ?? parseFile(text);
-  known.set(oid, parsed);
-  return parsed;
-}
-
-/** Surveys one commit after the other; the same text gives the same file, as it does in the operator. */
-export function surveyor(): (texts: Record<string, string>) => Survey {
+/** Surveys one commit after the other; the same text gives the same file, as it does in the operator: `known` by `oidOf`. */
+export function surveyor(known = new Map<string, ParsedFile>()): (texts: Record<string, string>) => Survey {
+  const parsedOf = (oid: string, text: string): ParsedFile => {
+    const parsed = known.get(oid) ?? parseFile(text);
+    known.set(oid, parsed);
+    return parsed;
+  };
   let last: Survey | undefined;
   return (texts) => {
     const files = (last?.files ?? empty<string, ManifestFile>()).edit();
@@ -56,8 +53,10 @@ export function imagesOf({ images: named }: Survey, images: Record<string, strin
 export const IMAGES = { 'images/web/1': 'command: [node, one.js]\n', 'images/web/2': 'command: [node, two.js]\n' };
 
 /** Commits one after the other, each resolved as a difference from the last. */
-export function repository(): (texts: Record<string, string>, images?: Record<string, string>) => Resolved {
-  const look = surveyor();
+export function repository(
+  known?: Map<string, ParsedFile>,
+): (texts: Record<string, string>, images?: Record<string, string>) => Resolved {
+  const look = surveyor(known);
   let last: Resolved | undefined;
   return (texts, images = IMAGES) => {
     const found = look(texts);

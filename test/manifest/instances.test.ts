@@ -6,8 +6,8 @@ import { clusterHosts, selectHosts } from '../../src/manifest/members.ts';
 import { parseFile } from '../../src/manifest/parse.ts';
 import type { InstanceDocument, TargetDocument } from '../../src/manifest/parsed.ts';
 import { type Resolved, resolve } from '../../src/manifest/resolve.ts';
-import type { SshTarget } from '../../src/manifest/resource.ts';
 import { MAX_SCRIPT, type ScriptFile } from '../../src/manifest/script-file.ts';
+import type { SshTarget } from '../../src/manifest/target.ts';
 import { imagesOf, oidOf, said, surveyor } from './commit.ts';
 
 const document = (kind: string, spec: string, name = 'web') => `apiVersion: sluice/v1

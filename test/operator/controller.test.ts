@@ -45,7 +45,8 @@ function driver() {
 function setUp(clock: Clock = systemClock) {
   const target = driver();
   const changes: StateChange[] = [];
-  const remote = { down: false };
+  /** `gone`: waits until it is called, while it is being written that a resource is gone. */
+  const remote: { down: boolean; gone?: () => void } = { down: false };
   const place = { there: true };
   const failures: string[] = [];
   const controller = createController({
@@ -56,6 +57,7 @@ function setUp(clock: Clock = systemClock) {
     answer: createAnswerer(async ({ resource }) => resource.runnable),
     async publish(change) {
       if (change.first && remote.down) throw new Error('the remote is down');
+      if (change.next === undefined) await new Promise<void>((written) => Object.assign(remote, { gone: written }));
       changes.push(change);
     },
     decided() {},
@@ -122,6 +124,20 @@ t.test('an operation is taken once, durably, however often it is told', async (t
   await until(() => controller.state(id)?.operations.p !== undefined && controller.idle());
   t.match(controller.state(id)?.operations.p, { outcome: 'refused' });
   t.equal(changes.slice(before).filter((change) => change.first).length, 1);
+});
+
+t.test('what is declared again while its deletion is being written is begun anew', async (t) => {
+  const { controller, remote, changes } = setUp();
+  controller.declare(tell(workload('aaaaaaaaaa', { replicas: 0 })));
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded' && controller.idle());
+  const gone: Told = { commit: 'c2', declaration: { commit: 'c2', deletionConfirmed: true }, now: { valid: true } };
+  controller.declare(new Map([[id, gone]]));
+  await until(() => remote.gone !== undefined);
+  controller.declare(tell(workload('bbbbbbbbbb', { replicas: 1 }), 'c3'));
+  remote.gone?.();
+  await until(() => changes.at(-1)?.next?.commit === 'c3');
+  await until(() => controller.state(id)?.rollout?.phase === 'Succeeded');
+  t.equal(controller.state(id)?.rollout?.id, 1);
 });
 
 t.test('a target that does not answer is asked again, and nothing is removed meanwhile', async (t) => {

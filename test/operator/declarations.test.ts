@@ -14,6 +14,7 @@ function declared(names: string[], over: Partial<Declared> = {}): Declared {
     operations: new Map(),
     targets: new Map(),
     hostTargets: new Map(),
+    targetNames: new Set(),
     diagnostics: [],
     invalid: new Set(),
     unreadable: new Set(),
@@ -35,6 +36,20 @@ t.test('one of several that is gone is deleted', async (t) => {
   const told = tellAll(declared(['a', 'b']), known(['a', 'b', 'c']));
   t.match(told.get('Workload/c'), { declaration: { commit: 'c2', deletionConfirmed: true } });
   t.notOk(told.get('Workload/c')?.declaration?.resource);
+});
+
+t.test('what may stand in a file that cannot be read is not deleted, and nothing is done to it', async (t) => {
+  const before = known(['a', 'b']);
+  const id: ResourceId = 'Workload/c';
+  before.set(id, { kind: 'Workload', commit: 'c1' });
+  const place = { file: 'x.yaml', line: 3, column: 1 };
+  const error = { place, path: '', severity: 'error' as const, code: 'bad-yaml', message: 'not valid YAML' };
+  const told = tellAll(declared(['a', 'b'], { unreadable: new Set(['x.yaml']), diagnostics: [error] }), before);
+  t.match(told.get(id), {
+    declaration: undefined,
+    now: { valid: false, stands: true, errors: /^whether it was deleted cannot be told .*: x\.yaml:3:1/ },
+  });
+  t.match(tellAll(declared(['a', 'b']), before).get(id), { declaration: { deletionConfirmed: true } });
 });
 
 t.test('more than half, or the last of a kind, waits for confirmDeletion with this commit', async (t) => {

@@ -20,6 +20,7 @@ function declared(commit: string, resources: Resource[], over: Partial<Declared>
     operations: new Map(),
     targets: new Map(),
     hostTargets: new Map(),
+    targetNames: new Set(),
     diagnostics: [],
     invalid: new Set(),
     unreadable: new Set(),

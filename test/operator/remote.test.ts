@@ -10,11 +10,11 @@ import { createTimeline } from '../simulation/timeline.ts';
 const HEAD = 'c'.repeat(40);
 const signal = new AbortController().signal;
 
-async function operator(remote: Remote, epoch: number) {
+async function operator(remote: Remote, epoch: number, disk = emptyDisk()) {
   const timeline = createTimeline(1_000_000);
   const random = createRandom(epoch);
   const process = createProcess(timeline, random);
-  const clone = openSimulatedClone(remote, emptyDisk(), process, timeline, random);
+  const clone = openSimulatedClone(remote, disk, process, timeline, random);
   const opened = await openStatusRemote({
     ...{ clone, clock: process.clock, reachable: true, epoch, author: { name: 'Sluice', email: 's@localhost' } },
     ...{ head: () => HEAD, resourceAt: async () => undefined, log() {}, signal },
@@ -26,8 +26,8 @@ async function operator(remote: Remote, epoch: number) {
     return pushSame();
   };
   const pushSame = () =>
-    opened.remote.push(opened.remote.prepare([], { commit: `${heads}`.padStart(40, '0'), at: 1 }), []);
-  return { ...opened.remote, push, pushSame };
+    opened.remote.push(opened.remote.prepare([], { commit: `${heads}`.padStart(40, '0'), at: 1 }), [], false);
+  return { ...opened.remote, push, pushSame, send: opened.remote.push, objects: clone.objects };
 }
 
 const refused = async (pushing: Promise<unknown>): Promise<unknown> =>
@@ -43,6 +43,53 @@ t.test('what an earlier operator still pushes is refused as soon as a later one 
   await operator(remote, 2);
   t.match(await refused(first.push()), { code: 'push-rejected' });
 });
+
+t.test('an operator sees that another goes on from its own state folder, which took no lease', async (t) => {
+  const remote = createRemote(createTimeline(1_000_000));
+  const disk = emptyDisk();
+  const first = await operator(remote, 1, disk);
+  await first.push();
+  disk.notes.set('held-epoch', '1.001\n');
+  const second = await operator(remote, 1.001, disk);
+  await second.push();
+  const rejected = await refused(first.push());
+  t.match(await first.afterFailure(rejected), {
+    kind: 'taken-over',
+    message: /with the same state folder, epoch 1.001/,
+  });
+});
+
+t.test(
+  'what somebody waited for in vain does not come with a later push, since it may be decided otherwise by then',
+  async (t) => {
+    const remote = createRemote(createTimeline(1_000_000));
+    const { push, prepare, ...first } = await operator(remote, 1);
+    await push();
+    const before = remote.refs.get(STATUS_REF);
+    const tip = await first.objects.writeBlob(Buffer.from('what is tagged'));
+    const of = (name: string) => ({ ref: `refs/tags/sluice/workload/web/${name}`, make: async () => tip });
+    const write = () => prepare([], { commit: '9'.repeat(40), at: 1 });
+    remote.faults.downUntil = Number.POSITIVE_INFINITY;
+    t.match(await refused(first.send(write(), [of('1')], false)), { code: 'unreachable' });
+    t.match(await refused(first.send(write(), [of('2')], true)), { code: 'unreachable' });
+    remote.faults.downUntil = 0;
+    t.equal(await push(), true);
+    t.same(
+      [...remote.refs.keys()].filter((ref) => ref.startsWith('refs/tags/')),
+      [],
+      'neither, nor what went with it',
+    );
+    t.match(remote.objects.get(remote.refs.get(STATUS_REF) ?? '')?.content.toString(), `parent ${before}\n`);
+    t.equal(await first.send(undefined, [of('2')], false), true, 'asked for again it is pushed');
+    t.equal(remote.refs.get('refs/tags/sluice/workload/web/2'), tip);
+
+    remote.faults.downUntil = Number.POSITIVE_INFINITY;
+    await refused(first.send(undefined, [of('3')], false));
+    remote.faults.downUntil = 0;
+    await push();
+    t.equal(remote.refs.get('refs/tags/sluice/workload/web/3'), tip, 'what nobody waits for goes with the next one');
+  },
+);
 
 t.test('a remote that is gone when a rejected push is looked into is asked again', async (t) => {
   const remote = createRemote(createTimeline(1_000_000));

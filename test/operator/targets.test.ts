@@ -1,7 +1,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { ReplicasResource, Target } from '../../src/manifest/resource.ts';
+import type { ReplicasResource } from '../../src/manifest/resource.ts';
+import type { Target } from '../../src/manifest/target.ts';
 import { createTargets } from '../../src/operator/targets.ts';
 import {
   get,

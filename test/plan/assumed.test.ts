@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { SshTarget } from '../../src/manifest/resource.ts';
+import type { SshTarget } from '../../src/manifest/target.ts';
 import { assumeInstances } from '../../src/plan/assumed.ts';
 import type { LiveInstance } from '../../src/plan/live.ts';
 import { cluster, fleet, machine } from '../support/fleet-world.ts';

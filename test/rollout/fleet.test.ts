@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Live } from '../../src/plan/live.ts';
 import { nothingSettled } from '../../src/plan/plan.ts';
+import { frozenUnits } from '../../src/rollout/instances.ts';
 import { builtinPrechecks } from '../../src/rollout/prechecks.ts';
 import { commit, fleet, fleetWorld, machine, operate, phase, run, settleNow, states } from '../support/fleet-world.ts';
 
@@ -97,6 +98,61 @@ t.test('pauses after the first or after every batch wait for a continue', async 
   run(every, phase('2 Succeeded'));
 });
 
+t.test('what the target created, and a bad revision brought down, is taken by a revert and by a fix', async (t) => {
+  for (const [next, act] of [
+    ['r1', 'undo web-1 r2'],
+    ['r3', 'run web-1 r3'],
+  ] as const) {
+    const w = settled(2, { batches: 1 });
+    for (const it of w.machines) it.created = true;
+    commit(w, fleet('r2', { batches: 1 }), 'c2');
+    run(w, () => w.machines[0]?.attempt?.state === 'running');
+    for (const it of w.machines) it.ready = false;
+    run(w, phase('2 Paused Failure'));
+    commit(w, fleet(next, { batches: 1 }), 'c3');
+    run(w, () => w.acts.includes(act));
+    for (const it of w.machines) it.ready = true;
+    run(w, phase('3 Succeeded'));
+    t.match(w.machines, [
+      { service: 'in', weight: 10 },
+      { service: 'in', weight: 20 },
+    ]);
+  }
+});
+
+t.test('on the way back a unit on which nothing was begun goes back in service, and is told', async (t) => {
+  const w = settled(2, { batches: 1 });
+  commit(w, fleet('r2', { batches: 1 }), 'c2');
+  run(w, () => w.machines[0]?.attempt?.state === 'running');
+  for (const it of w.machines) {
+    it.applied.pop();
+    it.attempt = { id: it.attempt?.id ?? '', state: 'failed', message: 'exited with code 1' };
+  }
+  operate(w, 'rollback');
+  run(w, phase('2 Paused Failure'));
+  t.match(w.machines, [
+    { service: 'in', weight: 10 },
+    { service: 'in', weight: 20 },
+  ]);
+  t.match(w.state?.rollout?.message, /2 failed: web-1: exited with code 1/);
+});
+
+t.test('a unit that is not there any more is not waited for, and keeps no other back', async (t) => {
+  const w = settled(3, { batches: 1 });
+  commit(w, fleet('r2', { batches: 1 }), 'c2');
+  run(w, () => w.machines[0]?.attempt?.state === 'running');
+  const before = w.now;
+  w.machines.splice(0, 1);
+  run(w, phase('2 Paused Unknown'));
+  t.ok(w.now - before < 60_000, 'long before its deadline');
+  t.match(w.state?.rollout?.message, /web-1: is not there any more/);
+  run(w, () => w.machines.every(({ service }) => service === 'in'));
+  t.match(w.machines, [
+    { id: 'web-2', service: 'in', applied: ['r1', 'r2'] },
+    { id: 'web-3', service: 'in', applied: ['r1', 'r2'] },
+  ]);
+});
+
 t.test('a unit that fails pauses the rollout', async (t) => {
   const failed = () => {
     const w = settled(4, { batches: 2 });
@@ -150,6 +206,49 @@ t.test('a unit that fails pauses the rollout', async (t) => {
     run(w, phase('2 Succeeded'));
     t.equal(w.machines[1]?.service, 'out');
   });
+  t.test('skipped without answering it goes back at the end, if it answers by then', async (t) => {
+    const w = failed();
+    Object.assign(w.machines[1] ?? {}, { ready: false });
+    operate(w, 'skip', 'web-2');
+    Object.assign(w.machines[1] ?? {}, { ready: true });
+    run(w, phase('2 Succeeded'));
+    t.equal(states(w)['web-2'], 'Skipped');
+    t.match(w.machines[1], { service: 'in', weight: 20 });
+  });
+  t.test('skipped while its target does not answer, the rollout ends only once it does', async (t) => {
+    const w = failed();
+    for (const unit of ['web-3', 'web-4']) operate(w, 'skip', unit);
+    w.silent = true;
+    operate(w, 'skip', 'web-2');
+    w.now += 60_000;
+    settleNow(w);
+    t.equal(w.phases.at(-1), '2 Progressing');
+    w.silent = false;
+    run(w, phase('2 Succeeded'));
+    t.equal(w.machines[1]?.service, 'in');
+  });
+  t.test(
+    'what an earlier rollout left out of service goes back when it is skipped, and is named where it is not',
+    async (t) => {
+      const w = failed();
+      Object.assign(w.machines[1] ?? {}, { ready: false });
+      operate(w, 'cancel');
+      run(w, phase('2 Canceled'));
+      t.match(w.state?.rollout?.message, /not updated: web-2 \(out of service\)/);
+      Object.assign(w.machines[1] ?? {}, { ready: true });
+      commit(w, fleet('r3', { pause: 'everyBatch', batches: 4 }), 'c3');
+      run(w, phase('3 Paused Batch'));
+      t.equal(states(w)['web-2'], 'Pending');
+      const left = structuredClone(w);
+      operate(w, 'skip', 'web-2');
+      operate(w, 'continue');
+      run(w, () => w.machines[1]?.service === 'in');
+      t.equal(states(w)['web-2'], 'Skipped');
+      operate(left, 'cancel');
+      run(left, phase('3 Canceled'));
+      t.match(left.state?.rollout?.message, /not updated: web-2 \(out of service\)/);
+    },
+  );
   t.test('operations on what is under way, done or not there are refused', async (t) => {
     const w = failed();
     t.match(operate(w, 'retry', 'web-1'), { outcome: 'refused', message: 'web-1 has not failed: Succeeded' });
@@ -257,6 +356,21 @@ t.test('rollback', async (t) => {
       [['r1'], ['r1']],
     );
   });
+  t.test('what fails on the way back, as far as maxFailures lets it, is put back in service and named', async (t) => {
+    const w = settled(3, { batches: 1, maxFailures: 1 });
+    commit(w, fleet('r2', { batches: 1, maxFailures: 1, pause: 'everyBatch' }), 'c2');
+    run(w, () => w.machines.every(({ applied }) => applied.at(-1) === 'r2'));
+    w.fails.add('web-2 r1');
+    t.equal(operate(w, 'rollback').outcome, 'applied');
+    run(w, phase('2 RolledBack'));
+    t.match(w.state?.rollout?.message, /r1 runs again; not taken back: web-2$/);
+    t.match(w.machines, [
+      { service: 'in', applied: ['r1'] },
+      { service: 'in', weight: 20, attempt: { state: 'failed' } },
+      { service: 'in', applied: ['r1'] },
+    ]);
+    t.equal(w.state?.settled?.partial, 'r2', 'going to r1 is a rollback once more');
+  });
   t.test('an operation on a rollback is refused', async (t) => {
     const w = settled(2, { batches: 2, pause: 'everyBatch' });
     commit(w, fleet('r2', { batches: 2, pause: 'everyBatch' }), 'c2');
@@ -335,6 +449,21 @@ t.test('a how-only commit plans the batches left anew; the units stay frozen', a
   t.equal(w.state?.rollout?.plan.generation, 2);
   t.equal(w.state?.rollout?.plan.stages.length, 2);
   t.strictSame(w.machines.at(-1)?.applied, [], 'who joined later is outdated until the next rollout');
+});
+
+t.test('a host that is selected no more is gone on with, and the next rollout does not have it', async (t) => {
+  const w = settled(2, { batches: 1 });
+  commit(w, fleet('r2', { batches: 1 }), 'c2');
+  run(w, () => w.machines[0]?.attempt?.state === 'running');
+  t.strictSame(frozenUnits(w.state?.rollout), ['web-1', 'web-2']);
+  Object.assign(w.machines[0] ?? {}, { former: true });
+  commit(w, fleet('r3', { batches: 1 }), 'c3');
+  run(w, phase('3 Succeeded'));
+  t.match(w.machines, [
+    { service: 'in', weight: 10, applied: ['r1', 'r2'] },
+    { service: 'in', weight: 20, applied: ['r1', 'r2', 'r3'] },
+  ]);
+  t.strictSame(frozenUnits(w.state?.rollout), [], 'when it is over, nothing is held');
 });
 
 t.test('paused for 15 days it expires, with everything put back', async (t) => {

@@ -298,6 +298,18 @@ t.test('canceled at 10 % it stays at 10 %; a revert takes it back', async (t) =>
   t.equal(w.state?.rollout?.cause, 'rollback');
 });
 
+t.test('a version that a cancel left, and that never got ready, goes with the next one that succeeds', async (t) => {
+  const w = world(service('broken'), { startTime: { b: 1000 } });
+  settleNow(w);
+  operate(w, 'cancel');
+  settleNow(w);
+  t.equal(versions(w), 'v1');
+  commit(w, service('b'));
+  run(w, rested);
+  t.equal(versions(w), 'v2');
+  t.same(weights(w), { v2: 100 });
+});
+
 t.test('a service that is deleted loses its traffic first', async (t) => {
   const w = running();
   w.deletionConfirmed = true;

@@ -1,4 +1,7 @@
 import t from 'tap';
+import type { WorkloadSpec } from '../../src/manifest/resource.ts';
+import type { LiveUnit } from '../../src/plan/live.ts';
+import { decide, newState } from '../../src/rollout/decide.ts';
 import { workload } from '../support/resources.ts';
 import {
   commit,
@@ -438,4 +441,75 @@ t.test('a window that opens again and again does not set the progress clock back
   t.equal(w.state?.rollout?.reason, 'Window', 'some seconds of the window were gone when it began');
   run(w, (now) => now.state?.rollout?.reason === 'Failure');
   t.match(w.state?.rollout?.message, /^no progress for 600 s/);
+});
+
+t.test('somebody who scales it beside its manifest is left alone, and rollouts go by that count', async (t) => {
+  const w = running();
+  const grow = (replicas: number) => {
+    w.scaled = { replicas, by: 'HorizontalPodAutoscaler tomcat' };
+    w.units = Array.from({ length: replicas }, (_, index) => {
+      const unit = w.units[index] ?? { ...(w.units[0] as LiveUnit), id: `tomcat-${index + 1}`, attempt: `${index}.0` };
+      return { ...unit, ready: true };
+    });
+  };
+  grow(8);
+  settleNow(w);
+  t.equal(w.units.length, 8, 'nothing is put back');
+  t.match(w.state, { scaled: { replicas: 8 }, repairs: { count: 0 }, settled: { observed: true } });
+  t.equal(w.seen.pushes, 0, 'and nothing was to be done about it');
+
+  commit(w, workload('b', { replicas: 6 }));
+  run(w, (now) => now.units.some(({ revision, ready }) => revision === 'b' && ready));
+  w.complete = false;
+  delete (w as Partial<World>).scaled;
+  settleNow(w);
+  t.match(w.state?.scaled, { replicas: 8 }, 'it counts while nothing can be seen');
+  w.complete = true;
+  w.scaled = { replicas: 10, by: 'HorizontalPodAutoscaler tomcat' };
+  run(w, rested);
+  t.equal(revisions(w), Array(10).fill('b').join(' '));
+  t.match(w.state?.rollout, { id: 2, plan: { generation: 2 } }, 'another count while it rolls is another generation');
+  t.match(w.seen, { maxTotal: 11, minAvailable: 8 });
+
+  w.scaled = undefined;
+  run(w, (now) => now.state?.settled.observed === true && now.units.length === 6);
+  t.equal(w.state?.scaled, undefined, 'the manifest counts again');
+  w.scaled = { replicas: 7, by: 'HorizontalPodAutoscaler tomcat' };
+  commit(w, workload('b', { replicas: 0 }));
+  run(w, (now) => now.units.length === 0);
+  t.equal(w.traffic, undefined, '0 is off');
+});
+
+/** When one of revision a, settled with one replica, is looked at again. */
+function atRest(now: number, seen: Partial<LiveUnit>, spec: Partial<WorkloadSpec>) {
+  const unit = { id: 'x-1', revision: 'a', version: '', attempt: 'x-1.1', restarts: 0, phase: 'running' as const };
+  const live = { observedAt: now - 1, complete: true, units: [{ ...unit, ready: true, ...seen }] };
+  const resource = workload('a', { replicas: 1, ...spec });
+  const goal = {
+    kind: 'replicas' as const,
+    version: '',
+    want: { a: 1 },
+    maxTotal: 2,
+    minAvailable: 1,
+    minReadySeconds: spec.minReadySeconds ?? 0,
+  };
+  const declaration = { commit: 'c1', resource, deletionConfirmed: false };
+  const state = newState(declaration);
+  const settled = { ...state.settled, goals: [goal], lineage: [{ revision: 'a', commit: 'c1' }] };
+  const before = { ...state, digest: resource.digest, settled };
+  const conditions = { operatorPaused: false, highestId: 1 };
+  return decide(declaration, before, live, now, conditions);
+}
+
+t.test('what has been ready for long enough since it was looked is looked at again', async (t) => {
+  const now = 1_000_000;
+  const { next, wakeAt } = atRest(now, { readySince: now - 3000 }, { minReadySeconds: 3 });
+  t.equal(next.settled.observed, false);
+  t.equal(wakeAt, now);
+});
+
+t.test('what does not get ready at rest is looked at again when it has had its time', async (t) => {
+  const now = 1_000_000;
+  const { wakeAt } = atRest(now, { ready: false, unreadySince: now - 3000 }, { progressDeadlineSeconds: 60 });
+  t.equal(wakeAt, now + 57_000);
 });

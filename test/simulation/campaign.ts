@@ -32,6 +32,8 @@ export interface CampaignResult extends Tally {
 }
 
 const BATCH = 25;
+/** A history that fails is made shorter in so many tries: each runs a world. */
+const TRIES = 400;
 /** Seeds of batches are this far apart, so that campaigns whose seeds follow each other do not overlap. */
 const STRIDE = 1_000_003;
 
@@ -57,8 +59,10 @@ async function oneBatch(
   tally: Tally,
 ): Promise<Failure | undefined> {
   let shrinking = false;
+  let tries = 0;
   let violations: Violation[] = [];
   const property = fc.asyncProperty(histories(options.kinds), async (history) => {
+    if (shrinking && ++tries > TRIES) return true;
     const outcome = await runHistory(history, options);
     if (!shrinking) {
       tally.histories++;

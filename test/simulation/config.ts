@@ -115,8 +115,8 @@ export function createConfig(remote: Remote, kinds: readonly Kind[]): Config {
       if (gone === undefined || every.every((oid) => has(oid, gone))) return 'present';
       const without = every.filter((oid, index) => index > 0 && !has(oid, gone));
       const isAgreed = without.some((oid) => {
-        const last = every.slice(0, every.indexOf(oid)).findLast((before) => has(before, gone));
-        return last === undefined || !guarded(last, oid, gone) || confirmed(oid);
+        const before = every.slice(0, every.indexOf(oid)).filter((earlier) => has(earlier, gone));
+        return before.some((earlier) => !guarded(earlier, oid, gone)) || confirmed(oid);
       });
       return isAgreed ? 'agreed' : 'unconfirmed';
     },

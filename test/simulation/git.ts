@@ -11,7 +11,6 @@ import {
   type RawObject,
 } from '../../src/git/object-format.ts';
 import { openObjects } from '../../src/git/objects.ts';
-import { unsentObjects } from '../../src/git/pack.ts';
 import { openTransport, type Wire } from '../../src/git/transport.ts';
 import type { RefUpdate, TreeEntry } from '../../src/git/types.ts';
 import type { Oid } from '../../src/manifest/resource.ts';
@@ -150,10 +149,8 @@ export function openSimulatedClone(
     'clone.git',
     { read: async (oid) => disk.objects.get(oid) ?? remote.objects.get(oid), close() {} },
     {
-      async write(type, content) {
-        const oid = hashObject(type, content);
-        disk.objects.set(oid, { type, content });
-        return oid;
+      async keep(objects) {
+        for (const [oid, object] of objects) disk.objects.set(oid, object);
       },
       shallow: Promise.resolve(new Set()),
     },
@@ -170,11 +167,7 @@ export function openSimulatedClone(
     refs: (prefixes) =>
       ask('refs', () => new Map([...remote.refs].filter(([ref]) => prefixes.some((prefix) => ref.startsWith(prefix))))),
     download: (ref) => ask('fetch', () => remote.refs.get(ref)),
-    async send(updates) {
-      const objects = await unsentObjects(
-        store,
-        updates.flatMap((update) => update.new ?? []),
-      );
+    async send({ updates, objects }) {
       return ask('push', () => receive(remote, updates, objects, process));
     },
     close: async () => {},
@@ -195,7 +188,7 @@ export function openSimulatedClone(
       write: (name, text) => process.effect('note', 0, () => void disk.notes.set(name, text)),
     },
     address: { kind: 'http', url: 'http://remote/', display: 'http://remote/' },
-    tidy: { committed() {}, fetched() {}, idle: async () => {}, close: async () => {} },
+    tidy: { committed() {}, packed() {}, pushed() {}, idle: async () => {}, close: async () => {} },
     async watch(moved) {
       const hint = () => process.clock.soon(moved);
       remote.hints.add(hint);
@@ -206,7 +199,7 @@ export function openSimulatedClone(
     async renew() {
       disk.refs.clear();
       disk.objects.clear();
-      store.unsent.clear();
+      store.forget();
     },
     close: async () => {},
   };

@@ -8,6 +8,7 @@ import type {
 } from '../../src/manifest/resource.ts';
 import type { Live, LiveAttempt, LiveInstance } from '../../src/plan/live.ts';
 import type { Action } from '../../src/rollout/decision.ts';
+import type { Member } from '../../src/target/ssh/members.ts';
 import { type ScriptBehaviour, scriptOf } from './behaviour.ts';
 import { HOSTS_OF } from './drafts.ts';
 import type { Timeline } from './timeline.ts';
@@ -26,6 +27,8 @@ export interface Machine extends LiveInstance {
   creating?: { version: string | undefined };
   /** The weight that it had when it was first taken out, as it is kept beside it. */
   kept?: number;
+  /** Likewise whether it was cordoned. */
+  cordonedBefore?: boolean;
   /** How the scripts of revisions behave that were applied, and those that take them back. */
   behaviours: Map<Revision, { run: ScriptBehaviour; undo: ScriptBehaviour }>;
 }
@@ -43,7 +46,7 @@ export interface Machines {
   suspended: ScalingProcess[];
   /** Every script that was ever begun, in order. */
   scripts: Began[];
-  declare(spec: InstanceSpec, members: readonly string[]): void;
+  declare(spec: InstanceSpec, members: readonly Member[]): void;
   act(action: Action, runnable: FleetRunnable | ClusterRunnable | undefined): void;
   live(): Live;
   kill(machine: Machine): void;
@@ -54,6 +57,7 @@ export interface Machines {
 const LEAVE_MS = 1500;
 const SCRIPT_MS = 3000;
 const UP_MS = 1000;
+const UNDRAIN_MS = 500;
 const SCRIPT_TIMEOUT_MS = 300_000;
 
 function newMachine(id: string, over: Partial<Machine> = {}): Machine {
@@ -97,6 +101,7 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
 
   function takeOut(machine: Machine, { attempt, cordon }: Action & { kind: 'takeOut' }): void {
     if (!machine.reachable) return;
+    if (cordon) machine.cordonedBefore ??= machine.cordoned;
     if (cordon) machine.cordoned = true;
     if (machine.service === 'in') {
       machine.service = 'leaving';
@@ -118,13 +123,21 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
 
   function putBack(machine: Machine, { weight, cordoned }: Action & { kind: 'putBack' }): void {
     if (!machine.reachable || machine.removing) return;
-    later(machine, 500, () => {
+    const back = () => {
       Object.assign(machine, { service: 'in', cordoned });
       const before = weight ?? machine.kept;
       if (before !== undefined) machine.weight = before;
       delete machine.kept;
+      delete machine.cordonedBefore;
       if (!cordoned) delete machine.drain;
-    });
+    };
+    // As targets do it: what takes a node's drain back takes its time, and who takes the node out meanwhile has the last word.
+    const { drain } = machine;
+    if (!isCluster) back();
+    else
+      later(machine, UNDRAIN_MS, () => {
+        if (machine.drain?.id === drain?.id) back();
+      });
   }
 
   /** Begins a script; its outcome stands beside the machine, whatever becomes of who asked for it. */
@@ -250,11 +263,15 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
       cordoned: machine.cordoned,
       restarts: machine.restarts,
     };
+    if (machine.former) instance.former = true;
     if (machine.version !== undefined) instance.version = machine.version;
     if (machine.weight !== undefined) instance.weight = machine.weight;
     if (machine.drain !== undefined) instance.drain = machine.drain;
     if (machine.attempt !== undefined) instance.attempt = machine.attempt;
-    if (machine.diedAt !== undefined) instance.diedAt = machine.diedAt;
+    // What is at work on it, or going away, is not dead.
+    const busy = machine.removing || machine.attempt?.state === 'running';
+    if (machine.diedAt !== undefined && !busy) instance.diedAt = machine.diedAt;
+    if (machine.reachable && machine.cordonedBefore !== undefined) instance.cordonedBefore = machine.cordonedBefore;
     if (!ready) instance.message = machine.reachable ? (machine.message ?? 'is not up') : 'does not answer';
     return instance;
   }
@@ -265,11 +282,14 @@ export function createMachines(timeline: Timeline, hosts: Machine[], changed: ()
     scripts: [],
     declare(spec, members) {
       isCluster = spec.kind === 'Cluster';
-      for (const id of members) {
+      const those = new Map(members.map(({ host, former }) => [host.name, former]));
+      for (const [id, former] of those) {
         const host = hostsById.get(id);
-        if (host !== undefined && !all.has(id)) all.set(id, host);
+        if (host === undefined) continue;
+        all.set(id, host);
+        host.former = former;
       }
-      for (const [id, machine] of all) if (!machine.created && !members.includes(id)) all.delete(id);
+      for (const [id, machine] of all) if (!machine.created && !those.has(id)) all.delete(id);
     },
     act(action, runnable) {
       switch (action.kind) {

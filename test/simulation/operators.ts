@@ -38,6 +38,7 @@ export interface Operators {
 }
 
 const RESTART_MS = 5000;
+const MOST_DECISIONS = 20_000;
 
 /** What a blob parses to never changes, in no world. */
 const parsed = new Map<Oid, ParsedFile>();
@@ -68,6 +69,14 @@ export function createOperators(options: OperatorsOptions): Operators {
   let disk: Disk = emptyDisk();
   let paused = false;
 
+  let moment = { at: 0, decisions: 0 };
+  /** Decided again and again while no time passes, nothing would ever end. */
+  function stillMoving(id: ResourceId): void {
+    const at = timeline.now();
+    moment = { at, decisions: at === moment.at ? moment.decisions + 1 : 0 };
+    if (moment.decisions > MOST_DECISIONS) throw new Error(`${id}: is decided again and again at the same moment`);
+  }
+
   const partsOf = (process: Process): Parts => ({
     clock: process.clock,
     openClone: async () => openSimulatedClone(remote, disk, process, timeline, random),
@@ -93,7 +102,10 @@ export function createOperators(options: OperatorsOptions): Operators {
         return () => watchers.delete(watcher);
       },
     }),
-    decided: (id, decision) => options.decided(process, id, decision),
+    decided(id, decision) {
+      stillMoving(id);
+      options.decided(process, id, decision);
+    },
     releaseMemory() {},
     ...(history.heartbeat && { startHeartbeat }),
   });

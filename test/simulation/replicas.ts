@@ -26,6 +26,9 @@ const FLAP_MS = 7000;
 /** So often altogether, units of a release that dies or flaps do so. */
 const MISHAPS = 6;
 
+/** One that exits does so this often; then it stays and is never ready: days in which it is started each minute show nothing new. */
+const EXITS = 300;
+
 /** `calm`: what is only a fault now and then happens no more. */
 export function createReplicas(timeline: Timeline, calm: () => boolean, changed: () => void): Replicas {
   const units = new Map<string, Replica>();
@@ -50,13 +53,14 @@ export function createReplicas(timeline: Timeline, calm: () => boolean, changed:
   function getReady(unit: Replica): void {
     if (unit.phase === 'stopping') return;
     Object.assign(unit, { phase: 'running', ready: true, readySince: now() });
+    delete unit.unreadySince;
     if (unit.release === 'dies') later(unit, LIFE_MS, () => void (mishap(unit) && kill(unit)));
     if (unit.release === 'flaps') later(unit, FLAP_MS, () => flap(unit));
   }
 
   function flap(unit: Replica): void {
     if (!mishap(unit)) return;
-    unit.ready = false;
+    Object.assign(unit, { ready: false, unreadySince: now() });
     delete unit.readySince;
     later(unit, FLAP_MS / 2, () => getReady(unit));
   }
@@ -76,11 +80,11 @@ export function createReplicas(timeline: Timeline, calm: () => boolean, changed:
     if (there !== undefined && there.phase !== 'dead') throw new Error(`${id} is there already`);
     const image = runnable.template.spec.containers[0]?.image ?? '';
     const release = releaseOf(image);
-    const fresh = { phase: 'starting' as const, ready: false };
+    const fresh = { phase: 'starting' as const, ready: false, unreadySince: now() };
     const unit: Replica = { id, revision, version, attempt, restarts, ...fresh, release, image };
     units.set(id, unit);
     const after = readyAfter(release);
-    if (release === 'crash') later(unit, 200, () => kill(unit));
+    if (release === 'crash' && restarts < EXITS) later(unit, 200, () => kill(unit));
     if (after !== undefined) later(unit, after, () => getReady(unit));
   }
 

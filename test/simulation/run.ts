@@ -81,6 +81,7 @@ function moving({ config, published }: World): string[] {
     if (deletion?.confirmed === false) return [];
     const held = rollout?.phase === 'Pending' && isHeld(rollout.message);
     const moves = MOVING.includes(rollout?.phase ?? '') || health === 'Progressing' || deletion?.confirmed === true;
+    if (health === 'Invalid' && message.startsWith('nothing is done to it')) return [];
     const waits = rollout?.reason === 'Window';
     return (moves && !held) || waits ? [`${id}: ${health}, rollout ${rollout?.id} ${rollout?.phase}: ${message}`] : [];
   });

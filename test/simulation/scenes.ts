@@ -30,6 +30,8 @@ const IN_BATCHES: Draft = { members: 0, batches: 1, pause: 2, script: 0, maxFail
 const AT_ONCE: Draft = { ...IN_BATCHES, batches: 0, pause: 0 };
 /** A batch has been walked, or its scripts have failed. */
 const BATCH_MS = 8000;
+/** While prechecks are asked of a target that answers slowly. */
+const CHECKING_MS = [100, 300, 700];
 /** Just after the deadline, while what was begun is being stopped. */
 const TURNED_MS = 61_000;
 
@@ -52,21 +54,39 @@ const SCENES: readonly Scene[] = [
   {
     kinds: ALL,
     events: (resource, number) => [
-      ...[slow(3, 8000), set(resource, { number }, 200), { do: 'pauseSwitch' as const, on: true, after: 200 }],
-      ...[{ do: 'pauseSwitch' as const, on: false, after: 4000 }, slow(0, 0)],
+      slow(3, 8000),
+      ...CHECKING_MS.flatMap((after, index): Event[] => [
+        set(resource, { number: number + index }, 200),
+        { do: 'pauseSwitch', on: true, after },
+        { do: 'pauseSwitch', on: false, after: 4000 },
+      ]),
+      slow(0, 0),
     ],
   },
   {
     kinds: ALL,
     events: (resource, number) => [
-      ...[
-        slow(3, 8000),
-        set(resource, { number }, 200),
-        operate(resource, 'cancel', 200, { rollout: 1 }),
-        slow(0, 4000),
-      ],
+      slow(3, 8000),
+      ...CHECKING_MS.flatMap((after, index) => [
+        set(resource, { number: number + index }, 4000),
+        operate(resource, 'cancel', after, { rollout: 1 }),
+      ]),
+      slow(0, 4000),
     ],
   },
+  ...[FAILS, LOST].map(
+    (script): Scene => ({
+      kinds: ['Fleet'],
+      events: (resource, number) => [
+        { do: 'label', resource, hosts: 1, after: 1000 },
+        failing(resource, script, number),
+        { do: 'unit', resource, unit: 0, how: 0, after: BATCH_MS },
+        ...[operate(resource, 'pause', 1000), operate(resource, 'skip', 200, { unit: 6 })],
+        { do: 'unit', resource, unit: 0, how: 1, after: 1000 },
+        operate(resource, 'continue', 5000),
+      ],
+    }),
+  ),
   {
     kinds: REPLICAS,
     events: (resource, number) => [turning(resource, number), set(resource, { release: 0 }, TURNED_MS)],

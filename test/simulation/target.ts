@@ -4,10 +4,10 @@ import type {
   Check,
   ClusterRunnable,
   FleetRunnable,
-  HostTarget,
   ResourceId,
   Spec,
 } from '../../src/manifest/resource.ts';
+import type { HostTarget } from '../../src/manifest/target.ts';
 import type { Targets } from '../../src/operator/targets.ts';
 import type { Live } from '../../src/plan/live.ts';
 import type { Action } from '../../src/rollout/decision.ts';
@@ -82,7 +82,7 @@ export function createTarget(timeline: Timeline, random: Random, witness: Witnes
   const replicas = new Map<ResourceId, Replicas>();
   const machines = new Map<ResourceId, Machines>();
   const hosts = new Map<ResourceId, Machine[]>();
-  const specs = new Map<ResourceId, Spec>();
+  const specs = new Map<ResourceId, { spec: Spec; frozen: readonly string[] }>();
   let hostTargets: ReadonlyMap<string, HostTarget> = new Map();
   const subscribers = new Set<(id: ResourceId) => void>();
   const faults: TargetFaults = {
@@ -199,10 +199,10 @@ export function createTarget(timeline: Timeline, random: Random, witness: Witnes
             const pass = machines.get(id)?.all.get(unit)?.unwell === false && !failing();
             return { pass, message: pass ? '' : 'GET /health: 503' };
           }),
-        declare: (id, spec) =>
+        declare: (id, spec, frozen = []) =>
           ask('declare', () => {
             guard();
-            declare(id, spec);
+            declare(id, spec, frozen);
           }),
         subscribe: () => () => {},
         resources: async () => [],
@@ -211,7 +211,7 @@ export function createTarget(timeline: Timeline, random: Random, witness: Witnes
       return {
         async declare(_, declared) {
           hostTargets = declared;
-          for (const [id, spec] of specs) if (machines.has(id)) declare(id, spec);
+          for (const [id, { spec, frozen }] of specs) if (machines.has(id)) declare(id, spec, frozen);
         },
         driverOf: () => driver,
         found: () => [...replicas.keys(), ...machines.keys()].filter(exists),
@@ -264,11 +264,10 @@ export function createTarget(timeline: Timeline, random: Random, witness: Witnes
     return { pass, message: pass ? '' : 'GET /health: 503' };
   }
 
-  function declare(id: ResourceId, spec: Spec): void {
+  function declare(id: ResourceId, spec: Spec, frozen: readonly string[]): void {
     if (spec.kind !== 'Fleet' && spec.kind !== 'Cluster') return;
-    specs.set(id, spec);
+    specs.set(id, { spec, frozen });
     const target = hostTargets.get(spec.target);
-    const members = target === undefined ? [] : membersInOrder(target.ssh, spec).map(({ host }) => host.name);
-    machinesOf(id).declare(spec, members);
+    machinesOf(id).declare(spec, target === undefined ? [] : membersInOrder(target.ssh, spec, frozen));
   }
 }

@@ -22,8 +22,8 @@ export interface Timeline {
 /** Promises that can go on have gone on: the real event loop turns once, and costs some microseconds. */
 const drained = (): Promise<void> => new Promise((done) => setImmediate(done));
 
-/** More than any history needs, also one in which replicas exit and are started each minute for sixteen days. */
-const MOST_STEPS = 200_000;
+/** More than any history needs. */
+const MOST_STEPS = 60_000;
 
 export function createTimeline(start: number): Timeline {
   const heap: Entry[] = [];

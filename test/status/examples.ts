@@ -423,6 +423,8 @@ const historyEntry: fc.Arbitrary<HistoryEntry> = record({
   message: text,
 });
 
+const scaled = record({ replicas: count, by: text });
+
 export const anyState: fc.Arbitrary<State> = some<State>(
   {
     commit: oid,
@@ -430,12 +432,14 @@ export const anyState: fc.Arbitrary<State> = some<State>(
     settled,
     rollout,
     operations: mapOf(name, operation),
+    scaled,
     repairs: some<State['repairs']>({ count, last: instant }, 'last'),
     history: fc.array(historyEntry, { maxLength: 3 }),
     attempted: revision,
     deletion: record({ commit: oid, confirmed: fc.boolean() }),
   },
   'rollout',
+  'scaled',
   'attempted',
   'deletion',
 );
@@ -448,6 +452,7 @@ const liveUnit = some<LiveUnit>(
     phase: fc.constantFrom(...(['starting', 'running', 'stopping', 'dead'] as const)),
     ready: fc.boolean(),
     readySince: instant,
+    unreadySince: instant,
     attempt: text,
     restarts: fc.nat({ max: 5 }),
     diedAt: instant,
@@ -455,6 +460,7 @@ const liveUnit = some<LiveUnit>(
     address: text,
     stuckSince: instant,
   },
+  'unreadySince',
   'stuckSince',
   'readySince',
   'diedAt',
@@ -470,6 +476,7 @@ const liveInstance = some<LiveInstance>(
   {
     id: unitName,
     created: fc.boolean(),
+    former: fc.boolean(),
     controlPlane: fc.boolean(),
     applied: fc.array(revision, { maxLength: 3 }),
     ready: fc.boolean(),
@@ -485,7 +492,7 @@ const liveInstance = some<LiveInstance>(
     restarts: fc.nat({ max: 5 }),
     message: text,
   },
-  ...(['weight', 'cordonedBefore', 'attempt', 'drain', 'version', 'address', 'diedAt', 'message'] as const),
+  ...(['former', 'weight', 'cordonedBefore', 'attempt', 'drain', 'version', 'address', 'diedAt', 'message'] as const),
 );
 export const anyLive = some<Live>(
   {
@@ -493,11 +500,12 @@ export const anyLive = some<Live>(
     complete: fc.boolean(),
     unseen: text,
     units: fc.array(liveUnit, { maxLength: 5 }),
+    scaled,
     traffic: policy,
     routing: policy,
     refused: record({ message: text, since: instant }),
     instances: fc.array(liveInstance, { maxLength: 8 }),
     suspended: fc.subarray(['scaleIn' as const, 'scaleOut' as const, 'healthCheck' as const]),
   },
-  ...(['unseen', 'traffic', 'routing', 'refused', 'instances', 'suspended'] as const),
+  ...(['unseen', 'scaled', 'traffic', 'routing', 'refused', 'instances', 'suspended'] as const),
 );

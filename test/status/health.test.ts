@@ -35,6 +35,8 @@ const ended = (phase: 'Failed' | 'RolledBack' | 'Canceled', message: string): St
 const three = () => tomcatLive(unit('tomcat-1', OLD), unit('tomcat-2', OLD), unit('tomcat-3', OLD));
 const TOMCAT = 'Workload/tomcat' as const;
 
+const unready = { phase: 'starting' as const, ready: false, message: 'GET /health: 503' };
+
 const cases: Case[] = [
   {
     name: 'the declared revision is settled and observed',
@@ -97,6 +99,32 @@ const cases: Case[] = [
     ),
     health: 'Degraded',
     message: `tomcat-3 exited with code 1, started again 3 times; see sluice logs ${TOMCAT} tomcat-3`,
+  },
+  {
+    name: 'a replica that was started at rest is given its time to get ready',
+    id: TOMCAT,
+    state: tomcat(),
+    live: tomcatLive(...three().units.slice(1), unit('tomcat-1', OLD, { ...unready, unreadySince: AT + 1 })),
+    declared: { valid: true, revision: OLD, progressDeadlineSeconds: 60 },
+    health: 'Progressing',
+    message: 'is being repaired: 2 of 3 replicas ready; tomcat-1: GET /health: 503',
+  },
+  {
+    name: 'a replica that was started at rest does not get ready in the time that it has',
+    id: TOMCAT,
+    state: tomcat(),
+    live: tomcatLive(...three().units.slice(1), unit('tomcat-1', OLD, { ...unready, unreadySince: AT })),
+    declared: { valid: true, revision: OLD, progressDeadlineSeconds: 60 },
+    health: 'Degraded',
+    message: `tomcat-1 does not get ready: GET /health: 503; see sluice logs ${TOMCAT} tomcat-1`,
+  },
+  {
+    name: 'a replica of which its target says at rest that waiting does not help',
+    id: TOMCAT,
+    state: tomcat(),
+    live: tomcatLive(...three().units.slice(1), unit('tomcat-1', OLD, { ...unready, stuckSince: AT })),
+    health: 'Degraded',
+    message: `tomcat-1 does not get ready: GET /health: 503; see sluice logs ${TOMCAT} tomcat-1`,
   },
   {
     name: 'the target does not show everything',

@@ -262,3 +262,31 @@ t.test('what is deleted lets hosts go', async (t) => {
   if (w.state) w.state.deletion = { commit: 'c'.repeat(40), confirmed: true };
   t.match(said(w)[1], /is being removed; hosts are let go as they are$/);
 });
+
+t.test('what is suspended is no repair under way', async (t) => {
+  const created = (id: string) => machine(id, { created: true, applied: ['r1'] });
+  const w = fleetWorld(fleet('r1', { members: { size: 2 }, pause: 'never' }), [created('web-1'), created('web-2')]);
+  run(w, phase('1 Succeeded'));
+  settleNow(w);
+  const three = [...w.machines, created('web-3')];
+  t.match(said(w, { instances: three }), ['Progressing', /3 of 2 instances are there/]);
+  t.strictSame(said(w, { instances: three, suspended: ['scaleIn'] }), [
+    'Healthy',
+    'revision r1: 3 of 3 instances in service; 3 of 2 instances are there, as scaleIn is suspended',
+  ]);
+  const one = w.machines.slice(1);
+  t.match(said(w, { instances: one, suspended: ['scaleIn'] }), ['Progressing', /1 of 2 instances are there/]);
+  t.strictSame(said(w, { instances: one, suspended: ['scaleOut'] }), [
+    'Healthy',
+    'revision r1: 1 of 1 instances in service; 1 of 2 instances are there, as scaleOut is suspended',
+  ]);
+  const dead = [
+    ...w.machines.slice(1),
+    { ...created('web-1'), ready: false, diedAt: w.now, message: 'exited with code 1' },
+  ];
+  t.match(said(w, { instances: dead }), ['Progressing', /is being repaired/]);
+  t.strictSame(said(w, { instances: dead, suspended: ['healthCheck'] }), [
+    'Degraded',
+    'web-1 is not ready: exited with code 1; revision r1: 1 of 2 instances in service; what died stays so, as healthCheck is suspended',
+  ]);
+});

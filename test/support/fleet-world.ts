@@ -22,6 +22,8 @@ interface Machine extends LiveInstance {
 }
 
 export interface FleetWorld {
+  /** The target does not answer. */
+  silent?: boolean;
   now: Instant;
   state: State | undefined;
   /** As it was when something had to be durable last: what a new operator finds. */
@@ -196,8 +198,8 @@ export const states = (w: FleetWorld): Record<string, UnitState> =>
   Object.fromEntries(entriesOf(w.state?.rollout?.units).map(([id, { state }]) => [id, state]));
 
 const look = (w: FleetWorld): Live => ({
-  ...{ observedAt: w.now, complete: true, units: [] },
-  instances: w.machines.map(({ endsAt: _, kept: _kept, ...instance }) => structuredClone(instance)),
+  ...{ observedAt: w.now, complete: !w.silent, units: [] },
+  instances: w.silent ? [] : w.machines.map(({ endsAt: _, kept: _kept, ...instance }) => structuredClone(instance)),
   suspended: [...w.suspended],
 });
 

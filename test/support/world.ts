@@ -1,6 +1,6 @@
 /** A simulated target and the smallest operator around the engine: every effect is immediate but readiness, which takes time. */
 import type { Operation, OperationAction, Resource } from '../../src/manifest/resource.ts';
-import type { Instant, Live, LiveUnit, TrafficPolicy } from '../../src/plan/live.ts';
+import type { Instant, Live, LiveUnit, Scaled, TrafficPolicy } from '../../src/plan/live.ts';
 import { trafficNames } from '../../src/plan/versions.ts';
 import { apply } from '../../src/rollout/apply.ts';
 import { decide } from '../../src/rollout/decide.ts';
@@ -20,6 +20,8 @@ export interface World {
   refusal: string | undefined;
   asked: { policy: TrafficPolicy; since: Instant } | undefined;
   complete: boolean;
+  /** Somebody who scales it beside the manifest. */
+  scaled: Scaled | undefined;
   /** Milliseconds from start to ready by revision; absent: never. */
   startTime: Record<string, number>;
   /** Revisions whose units exit as soon as they are started. */
@@ -44,6 +46,7 @@ export function world(declared: Resource, over: Partial<World> = {}): World {
     refusal: undefined,
     asked: undefined,
     complete: true,
+    scaled: undefined,
     startTime: {},
     exits: new Set(),
     prechecks: [{ name: 'target', result: 'pass', message: 'answers', remedy: '' }],
@@ -140,6 +143,7 @@ const look = (w: World): Live => ({
   observedAt: w.now,
   complete: w.complete,
   units: w.units.map((unit) => ({ ...unit })),
+  ...(w.scaled && { scaled: w.scaled }),
   ...(w.traffic === undefined ? {} : { traffic: w.traffic }),
   ...(w.asked && { routing: w.asked.policy }),
   ...(w.asked && w.refusal !== undefined && { refused: { message: w.refusal, since: w.asked.since } }),

@@ -1,21 +1,22 @@
 /**
  * `npm run requests -- [--requests N] [--rate N] [--seed N]`: so many requests, half of them with a body that may not be sent twice,
  * while a workload and a service are upgraded and reverted, the operator is killed -9 in the middle of every second rollout and
- * replicas are at random. Every replica notes what arrives before it answers, so that each request that is lost can be held
- * against the replicas that were killed. Exits with 1 when one was lost otherwise.
+ * replicas are at random. Every replica notes what arrives before it answers, what it answered, and when it is told to stop, so that
+ * each request that is lost can be held against the replicas (`attribution.ts`). Exits with 1 when one was lost that was on none that was killed.
  */
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Lost, startLoad, type Tallies } from '../../bench/load.ts';
+import { hasBody, startLoad, type Tallies } from '../../bench/load.ts';
 import type { ResourceId } from '../../src/manifest/resource.ts';
 import type { RouterConfig } from '../../src/target/local/router/config.ts';
 import {
   clean,
   commit,
   git,
+  logged,
   operator,
   type Place,
   place,
@@ -24,9 +25,10 @@ import {
   service,
   settled,
   status,
-  until,
   workload,
 } from '../e2e/support.ts';
+import { until } from '../support/until.ts';
+import { attributed, type Kill, OF_THE_KILLED } from './attribution.ts';
 
 const { values } = parseArgs({
   options: {
@@ -41,21 +43,27 @@ const RESOURCES = ['Workload/web', 'Service/shop'];
 const HOSTS = ['web.localhost', 'shop.localhost'];
 const REPLICAS = 3;
 const KILL_MS = 5000;
-/** Between two processes' clocks and a signal's way. */
-const SLACK_MS = 100;
+/** On a machine that others keep busy. */
+const ROLLOUT_S = 600;
 
 const image = (version: string): Record<string, string> => ({
   [`images/hello/${version}/image.yaml`]: 'command: [node, server.js]\n',
   [`images/hello/${version}/server.js`]: `
 const { openSync, writeSync } = require('node:fs');
 const noted = openSync(process.env.ARRIVALS + '/' + process.env.SLUICE_ATTEMPT + '-' + process.pid, 'a');
+const note = (line) => writeSync(noted, line + '\\n');
 const server = require('node:http').createServer((request, response) => {
-  writeSync(noted, request.url.slice(1) + '\\n');
+  note(request.url.slice(1));
+  response.once('finish', () => note('answered ' + request.url.slice(1)));
   response.end('${version}');
 });
 server.keepAliveTimeout = 30_000;
 server.listen(process.env.PORT, '127.0.0.1');
-process.on('SIGTERM', () => server.close(() => process.exit(0)));
+process.on('SIGTERM', () => {
+  note('stops ' + Date.now());
+  server.close(() => process.exit(0));
+});
+process.on('exit', () => note('stops ' + Date.now()));
 `,
 });
 
@@ -74,11 +82,6 @@ function randomOf(seed: number): () => number {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;
   };
-}
-
-interface Kill {
-  pid: number;
-  at: number;
 }
 
 /** The ports of a version's backends, as the router has them on its disk. */
@@ -108,14 +111,15 @@ function listens(port: number): Promise<boolean> {
 }
 
 /** A replica that has traffic, of a version that has all its replicas: whoever dies leaves others that serve. */
-async function findVictim(at: Place, random: () => number): Promise<number | undefined> {
+async function findVictim(at: Place, random: () => number): Promise<Omit<Kill, 'at'> | undefined> {
   const resource = RESOURCES[Math.floor(random() * RESOURCES.length)] ?? '';
   const full = routed(at, resource).filter((ports) => ports.length >= REPLICAS);
   const ports = full[Math.floor(random() * full.length)] ?? [];
   const alive = await Promise.all(ports.map(listens));
   if (ports.length === 0 || alive.includes(false)) return undefined;
   const port = ports[Math.floor(random() * ports.length)];
-  return processes(at, resource).find(({ pid }) => portOf(pid) === port)?.pid;
+  const pid = processes(at, resource).find((one) => portOf(one.pid) === port)?.pid;
+  return pid === undefined ? undefined : { pid, host: HOSTS[RESOURCES.indexOf(resource)] ?? '' };
 }
 
 /** One at a time. */
@@ -125,10 +129,10 @@ function killReplicas(at: Place, random: () => number): { kills: Kill[]; stop():
   const going = (async () => {
     while (!over.signal.aborted) {
       await sleep(KILL_MS * (0.5 + random()), undefined, { signal: over.signal }).catch(() => {});
-      const pid = await findVictim(at, random);
-      if (over.signal.aborted || pid === undefined) continue;
-      kills.push({ pid, at: Date.now() });
-      process.kill(pid, 'SIGKILL');
+      const victim = await findVictim(at, random);
+      if (over.signal.aborted || victim === undefined) continue;
+      kills.push({ ...victim, at: Date.now() });
+      process.kill(victim.pid, 'SIGKILL');
     }
   })();
   return {
@@ -152,40 +156,19 @@ async function roll(
   else git(at.repo, 'revert', '--no-edit', 'HEAD');
   let now = running;
   if (killAfter !== undefined) {
-    await until('it begins', () => RESOURCES.some((resource) => status(at, resource)?.rollout?.id === id), 120, 20);
+    await until(
+      'it begins',
+      () => RESOURCES.some((resource) => status(at, resource)?.rollout?.id === id),
+      ROLLOUT_S,
+      50,
+    );
     await sleep(killAfter);
     running.process.kill('SIGKILL');
     await running.exit;
     now = operator(at);
   }
-  for (const resource of RESOURCES) await settled(at, resource, id, 180);
+  for (const resource of RESOURCES) await settled(at, resource, id, ROLLOUT_S);
   return now;
-}
-
-/** The number of each request that a process with this pid noted. */
-function arrivedAt(folder: string, pid: number): Set<number> {
-  const files = readdirSync(folder).filter((name) => name.endsWith(`-${pid}`));
-  return new Set(files.flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').map(Number)));
-}
-
-/**
- * A request was in flight on a replica that was killed when one was killed while it was under way, and no other replica had it: then it
- * was noted by that one, or lay in its socket unread.
- */
-function unexplained(lost: readonly Lost[], kills: readonly Kill[], arrivals: string): Lost[] {
-  const killed = new Set(kills.map(({ pid }) => pid));
-  const others = readdirSync(arrivals).filter((name) => !killed.has(Number(name.split('-').at(-1))));
-  const elsewhere = new Set(
-    lost.length === 0
-      ? []
-      : others.flatMap((name) => readFileSync(join(arrivals, name), 'utf8').split('\n').map(Number)),
-  );
-  const noted = new Map(kills.map(({ pid }) => [pid, arrivedAt(arrivals, pid)]));
-  return lost.filter(({ number, began, ended }) => {
-    const during = kills.filter(({ at }) => at >= began - SLACK_MS && at <= ended + SLACK_MS);
-    const isNoted = [...noted].some(([pid, numbers]) => numbers.has(number) && during.some((kill) => kill.pid === pid));
-    return !isNoted && (during.length === 0 || elsewhere.has(number));
-  });
 }
 
 /** SIGINT ends it early, with what was seen. */
@@ -205,8 +188,7 @@ try {
   const random = randomOf(Number(values.seed));
   const load = startLoad({ port: at.port, hosts: HOSTS, rate: RATE });
   load.say('busy');
-  const began = performance.now();
-  const sent = () => ((performance.now() - began) * RATE) / 1000;
+  const { sent } = load;
   const replicas = killReplicas(at, random);
   let rollouts = 0;
   let operators = 0;
@@ -217,22 +199,28 @@ try {
     if (killAfter !== undefined) operators++;
     if (rollouts % 10 === 0)
       process.stderr.write(
-        `${rollouts} rollouts of each, ${Math.round(sent())} requests, ${replicas.kills.length} replicas killed\n`,
+        `${rollouts} rollouts of each, ${sent()} requests, ${replicas.kills.length} replicas killed\n`,
       );
   }
   await replicas.stop();
   const { before, busy, after }: Tallies = await load.report();
   const lost = [...before.lost, ...busy.lost, ...after.lost];
-  const strange = unexplained(lost, replicas.kills, arrivals);
+  const found = attributed(lost, HOSTS, replicas.kills, arrivals);
   const total = before.sent + busy.sent + after.sent;
   console.log(
     `requests ${total}; rollouts ${rollouts * RESOURCES.length}; operators killed ${operators}; replicas killed ${replicas.kills.length}`,
   );
-  console.log(
-    `lost ${lost.length}, of them in flight on a replica that was killed ${lost.length - strange.length}, otherwise ${strange.length}; seed ${values.seed}`,
-  );
-  for (const one of strange.slice(0, 20)) console.log(`  ** ${JSON.stringify(one)}`);
-  if (strange.length > 0) process.exitCode = 1;
+  console.log(`lost ${lost.length}; seed ${values.seed}`);
+  for (const [how, which] of found) {
+    const withBody = which.filter(({ number }) => hasBody(number)).length;
+    console.log(`  ${how}: ${which.length}, ${withBody} of them with a body`);
+    if (!OF_THE_KILLED.has(how)) for (const one of which.slice(0, 20)) console.log(`    ** ${JSON.stringify(one)}`);
+  }
+  if ([...found.keys()].some((how) => !OF_THE_KILLED.has(how))) process.exitCode = 1;
+} catch (error) {
+  if (running !== undefined)
+    process.stderr.write(`the operator's log ends:\n${logged(running).slice(-40).join('\n')}\n`);
+  throw error;
 } finally {
   await clean(at, running);
 }

@@ -9,6 +9,8 @@ export interface Sight {
   /** MiB, also of the router. */
   rss: number;
   router: number;
+  /** Seconds of processor time so far, also of the processes that it started and that have ended. */
+  cpu: number;
   descriptors: number;
   /** Processes that it started and that have not ended, or were not waited for. */
   children: number;
@@ -26,6 +28,7 @@ export function look(pid: number, at: Place): Omit<Sight, 'at'> {
   return {
     rss: residentOf(pid),
     router: router === undefined ? 0 : residentOf(router),
+    cpu: cpuOf(pid),
     descriptors: readdirSync(`/proc/${pid}/fd`).length,
     children: readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/).filter(Boolean).length,
     clone: sizeOf(at.state),
@@ -37,6 +40,13 @@ export function look(pid: number, at: Place): Omit<Sight, 'at'> {
 
 const residentOf = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) / 1024;
+
+/** In ticks of 10 ms it says: user, system, and both of children that were waited for. */
+function cpuOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+}
 
 /** Files may go while they are counted. */
 function sizeOf(folder: string): number {

@@ -9,8 +9,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { percentile } from '../../bench/harness.ts';
 import { startGitServer } from '../../bench/support/git-server.ts';
-import { clean, logged, operator, type Place, place, type Running, remoteOperator, until } from '../e2e/support.ts';
+import {
+  alive,
+  clean,
+  logged,
+  operator,
+  type Place,
+  place,
+  type Running,
+  remoteOperator,
+  status,
+} from '../e2e/support.ts';
 import { commitFiles, git } from '../support/git-servers.ts';
+import { until } from '../support/until.ts';
 import { look, type Sight, unitsOf } from './sight.ts';
 import { watchStatus } from './status-watch.ts';
 
@@ -18,10 +29,13 @@ const RESOURCES = 2000;
 /** With processes; each is restarted once in so many commits. */
 const LIVE = 5;
 const LIVE_EVERY = 4;
+const REPLICAS = 2;
 /** Others that commits change, over and over, so that old tags and kept revisions go. */
 const CHANGED = 100;
 const COMMIT_MS = 1000;
 const LOOK_MS = 5000;
+/** Until everything is at rest after the last commit: what runs beside what is declared is counted only then. */
+const REST_S = 300;
 
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '30' }, http: { type: 'boolean', default: false } },
@@ -61,7 +75,7 @@ interface Change {
 
 const live = (index: number, edition: number): Change => {
   const name = `live-${index}`;
-  return { name, path: `live/${name}.yaml`, text: workload(name, 2, edition) };
+  return { name, path: `live/${name}.yaml`, text: workload(name, REPLICAS, edition) };
 };
 const still = (index: number, edition: number): Change => {
   const name = `app-${index}`;
@@ -119,10 +133,24 @@ async function soak(at: Place, running: Running): Promise<Figures> {
     }
     await sleep(Math.max(0, began + number * COMMIT_MS - performance.now()));
   }
-  await until('every commit came back as a status', () => watch.waiting() === 0, 60).catch(() => {});
+  await until('every commit came back as a status', () => watch.waiting() === 0, REST_S).catch(() => {});
   figures.missing = watch.waiting();
   watch.close();
   return figures;
+}
+
+const LIVE_IDS = Array.from({ length: LIVE }, (_, index) => `Workload/live-${index}`);
+
+/** The resources with processes that do not come to rest, with what their status says. */
+async function atRest(at: Place): Promise<string[]> {
+  const moving = () => LIVE_IDS.filter((id) => status(at, id)?.health !== 'Healthy');
+  await until('all are healthy', () => moving().length === 0, REST_S, 500).catch(() => {});
+  return moving().map((id) => `${id} is not at rest: ${status(at, id)?.message}`);
+}
+
+function miscounted(at: Place, id: string): string[] {
+  const running = [...alive(at, id)];
+  return running.length === REPLICAS ? [] : [`${id}: ${running.length} of ${REPLICAS} replicas: ${running.join(' ')}`];
 }
 
 const mean = (numbers: number[]) => numbers.reduce((sum, next) => sum + next, 0) / numbers.length;
@@ -135,7 +163,20 @@ interface Row {
 }
 
 const flat = (share: number, slack: number) => (second: number, last: number) => last <= second * (1 + share) + slack;
+/** It commits once a second: so much of a processor is so much for each commit. */
+const perSecond = (third: Sight[]): number => {
+  const [first, last] = [third[0], third.at(-1)];
+  return first === undefined || last === undefined
+    ? Number.NaN
+    : (last.cpu - first.cpu) / ((last.at - first.at) / 1000);
+};
+
 const ROWS: Row[] = [
+  {
+    what: 'processor time for each second, with git, ms',
+    of: (third) => perSecond(third) * 1000,
+    holds: flat(0.25, 20),
+  },
   { what: 'resident memory, mean MiB', of: (third) => mean(third.map(({ rss }) => rss)), holds: flat(0.1, 0) },
   {
     what: 'file descriptors, mean',
@@ -203,11 +244,11 @@ try {
     );
   });
   const figures = await soak(at, running);
+  const unrested = await atRest(at);
   running.process.kill('SIGTERM');
   await running.exit;
   const left = unitsOf(at).filter((unit) => !/sleep 1000000|router\/main\.js/.test(unit));
-  const units = unitsOf(at).filter((unit) => /sleep 1000000/.test(unit)).length;
-  if (units !== LIVE * 2) left.push(`${units} of ${LIVE * 2} replicas`);
+  left.push(...unrested, ...LIVE_IDS.flatMap((id) => miscounted(at, id)));
   if (!report(figures, left)) process.exitCode = 1;
 } finally {
   await clean(at, running);

@@ -21,9 +21,13 @@ const badFolder = (path: string) =>
     ? 'must be a folder such as images, without "." and without "/" at the end'
     : undefined;
 
-function checkKubernetes({ kubeconfig, context }: NonNullable<WrittenTarget['kubernetes']>, report: Report): void {
-  if (kubeconfig === undefined) return;
+function checkKubernetes(
+  { kubeconfig, context, registries }: NonNullable<WrittenTarget['kubernetes']>,
+  report: Report,
+): void {
   const path = ['spec', 'kubernetes'];
+  unique(registries ?? [], 'registry', [...path, 'registries'], report);
+  if (kubeconfig === undefined) return;
   const wrong = badPath(kubeconfig);
   if (wrong !== undefined) report([...path, 'kubeconfig'], 'bad-path', wrong);
   if (context === undefined)

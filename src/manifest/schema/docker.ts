@@ -1,6 +1,7 @@
 /** The driver `docker` of a Target. */
-import { choice, fields, list, type Schema, text } from './build.ts';
-import { name, objectName } from './common.ts';
+import { choice, fields, type Schema, text } from './build.ts';
+import { name } from './common.ts';
+import { registries } from './registries.ts';
 
 const file = (description: string): Schema =>
   text(description, {
@@ -57,20 +58,5 @@ export const docker = fields('Containers on a Docker Engine, or on what speaks i
   project: name(
     'Under what name containers, volumes and images are marked as those of this repository: another repository that uses the same engine needs another. Default: made of the address of the repository.',
   ),
-  registries: list(
-    'Registries that ask for a password.',
-    fields(
-      'One registry.',
-      {
-        registry: text('Its name, as it stands in front of images, e.g. `registry.example.org:5000`.', {
-          pattern: '^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]{1,5})?$',
-          patternErrorMessage: 'the name of a registry, such as registry.example.org:5000',
-          maxLength: 253,
-        }),
-        secret: objectName('A Secret with the keys `username` and `password`: a folder in `--secrets-dir`.'),
-      },
-      { required: ['registry', 'secret'] },
-    ),
-    { default: [] },
-  ),
+  registries: registries('Registries that ask for a password.', { default: [] }),
 });

@@ -1,6 +1,7 @@
 /** The driver `kubernetes` of a Target. */
 import { fields, type Schema, text, whole } from './build.ts';
 import { name } from './common.ts';
+import { registries } from './registries.ts';
 
 const label = (description: string, more: Schema = {}): Schema =>
   text(description, {
@@ -39,6 +40,9 @@ export const kubernetes = fields('Pods in one namespace of a Kubernetes cluster.
   upgradeImage: text(
     'Of a Cluster here: what the Job that upgrades a node runs `nsenter` and `sh` from; the nodes must be able to pull it. Default: `busybox:1.37`.',
     { pattern: '^[^\\s]+$', patternErrorMessage: 'an image, such as busybox:1.37', minLength: 1, maxLength: 500 },
+  ),
+  registries: registries(
+    'Registries that ask for a password when the operator asks them what a tag stands for. The nodes pull with what they have themselves.',
   ),
   project: name(
     'Under what name objects are marked as those of this repository: another repository that uses the same namespace needs another. Default: made of the address of the repository.',

@@ -2,6 +2,7 @@
 import type { Runnable } from '../../manifest/resource.ts';
 import { readSecrets } from '../local/describe.ts';
 import { unitFolder } from '../local/folders.ts';
+import { wantedPorts } from '../local/ports.ts';
 import { beginRecord, type FoundUnit, type UnitRecord } from '../local/record.ts';
 import { damagedUnit, halfBegun, recheckReady } from '../replicas/adopt.ts';
 import { endUnit } from '../replicas/end.ts';
@@ -9,10 +10,9 @@ import { createUnit, type Unit } from '../replicas/unit.ts';
 import { watchUnit } from '../replicas/watch.ts';
 import type { Found } from './containers.ts';
 import { variablesIn } from './describe.ts';
-import { found } from './engine.ts';
+import { environmentIn, found } from './engine.ts';
 import type { Mark } from './labels.ts';
 import { type DockerContainer, type DockerHost, locate, newRunning, redactorOf, removeContainer } from './runtime.ts';
-import { sweepSecrets } from './volumes.ts';
 
 type DockerUnit = Unit<DockerContainer>;
 
@@ -95,9 +95,15 @@ async function describeFound(host: DockerHost, unit: DockerUnit, mine: Found[]):
       record.containers.push(own);
     }
     own.id = there.id;
-    for (const { containerPort } of container.ports) own.ports[containerPort] ??= containerPort;
+    for (const port of wantedPorts(container, unit.containers.length === 0))
+      own.ports[port] ??= port === 0 ? await portTold(host, there.id) : port;
     unit.containers.push(newRunning(container, own, redactorFor(host, unit, container, secrets), there.alive));
   }
+}
+
+/** Its image had a say in it when it was made. */
+async function portTold({ docker }: DockerHost, id: string): Promise<number> {
+  return Number((await environmentIn(docker, id)).PORT) || 0;
 }
 
 function redactorFor(
@@ -141,10 +147,6 @@ export async function sweep(host: DockerHost, units: DockerUnit[], there: Found[
       host.log('it could not be removed', { attempt, message: error.message }),
     );
   }
-  await sweepSecrets(
-    host.scope,
-    units.map(({ record }) => record),
-  );
 }
 
 const GRACE_SECONDS = 10;

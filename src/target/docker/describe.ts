@@ -2,7 +2,8 @@
 import { posix } from 'node:path';
 import type { ContainerCreateOptions, MountConfig } from 'dockerode';
 import { parseQuantity } from '../../manifest/quantity.ts';
-import type { Container, DockerTarget } from '../../manifest/resource.ts';
+import type { Container } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import { wantedPorts } from '../local/ports.ts';
 import type { UnitRecord } from '../local/record.ts';
 import {
@@ -26,15 +27,18 @@ export interface ImageConfig {
 /** The port of a first container that declares none: what its image exposes, or this one; it is told it as `PORT`. */
 const USUAL_PORT = 8080;
 
+export const usualPort = (exposed: number[]): number => (exposed.length > 0 ? Math.min(...exposed) : USUAL_PORT);
+
 /** The port that stands for each declared one: in a container that is the port itself. `0` as in `wantedPorts`. */
 export function innerPorts(container: Container, isFirst: boolean, { exposed }: Pick<ImageConfig, 'exposed'>) {
-  const usual = exposed.length > 0 ? Math.min(...exposed) : USUAL_PORT;
+  const usual = usualPort(exposed);
   return Object.fromEntries(wantedPorts(container, isFirst).map((port) => [port, port === 0 ? usual : port]));
 }
 
 export interface Described {
   scope: Scope;
   docker: DockerTarget;
+  network: string;
   epoch: number;
   record: UnitRecord;
   container: Container;
@@ -81,8 +85,20 @@ export function variablesIn(
 const LOGS = { Type: 'json-file', Config: { 'max-size': '5m', 'max-file': '2' } };
 
 export function createOptions(described: Described): ContainerCreateOptions {
-  const { scope, docker, epoch, record, container, image, variables, mounts, inNetworkOf, allPorts, template } =
-    described;
+  const {
+    scope,
+    docker,
+    network,
+    epoch,
+    record,
+    container,
+    image,
+    variables,
+    mounts,
+    inNetworkOf,
+    allPorts,
+    template,
+  } = described;
   const { command, args, workingDir, securityContext } = container;
   const words = (list: string[]) => expandWords(container, list, variables);
   const mark = { name: container.name, epoch, image: image.digest, template };
@@ -99,8 +115,9 @@ export function createOptions(described: Described): ContainerCreateOptions {
     ...(workingDir === undefined ? {} : { WorkingDir: posix.resolve('/', image.workingDir, workingDir) }),
     ...userOf(securityContext),
     ...(isFirst ? { ExposedPorts: Object.fromEntries(allPorts.map((port) => [`${port}/tcp`, {}])) } : {}),
+    ...(isFirst && network !== docker.network ? named(network, record.unit) : {}),
     HostConfig: {
-      NetworkMode: isFirst ? docker.network : `container:${inNetworkOf}`,
+      NetworkMode: isFirst ? network : `container:${inNetworkOf}`,
       ...(isFirst && docker.address !== undefined ? { PortBindings: published(allPorts, docker.address) } : {}),
       Mounts: mounts,
       ...limits(container),
@@ -113,6 +130,11 @@ export function createOptions(described: Described): ContainerCreateOptions {
     },
   };
 }
+
+/** In a network of its own it is reached by the name of its unit. */
+const named = (network: string, unit: string) => ({
+  NetworkingConfig: { EndpointsConfig: { [network]: { Aliases: [unit] } } },
+});
 
 function userOf(context: Container['securityContext']): { User?: string } {
   const { runAsUser, runAsGroup } = context ?? {};

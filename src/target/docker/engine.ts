@@ -1,9 +1,11 @@
 /** The way to an engine, and what it says about what is ours there. */
 import { readFile } from 'node:fs/promises';
+import http from 'node:http';
+import https from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import Docker from 'dockerode';
-import type { DockerTarget } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import { sshAgent } from './ssh.ts';
 
 const own = (path: string): string => (path.startsWith('~/') ? join(homedir(), path.slice(2)) : path);
@@ -20,15 +22,24 @@ const NOTHING = {
 
 export interface Connected {
   docker: Docker;
+  /** Whether it takes a new connection: one that is about to end still answers on those that it has. */
+  answers(): Promise<boolean>;
   /** Lets go of what is kept open to it. */
   close(): void;
 }
 
 export async function connectEngine({ host, tls, ssh }: DockerTarget): Promise<Connected> {
-  const through = (options: Docker.DockerOptions, close = () => {}): Connected => ({
-    docker: new Docker({ ...NOTHING, protocol: 'http', ...options }),
-    close,
-  });
+  const through = (options: Docker.DockerOptions, close = () => {}): Connected => {
+    const all = { ...NOTHING, protocol: 'http' as const, ...options };
+    const { Agent } = all.protocol === 'https' ? https : http;
+    const anew = new Docker({ ...{ agent: new Agent({ keepAlive: false }) }, ...all });
+    const answers = () =>
+      answered(anew.ping()).then(
+        () => true,
+        () => false,
+      );
+    return { docker: new Docker(all), answers, close };
+  };
   if (host.startsWith('unix://')) return through({ socketPath: host.slice('unix://'.length) });
   const { hostname, port, username } = new URL(host.replace(/^[a-z]+/, 'http'));
   const address = hostname.replace(/^\[|\]$/g, '');
@@ -68,6 +79,12 @@ export async function found<T>(asked: Promise<T>): Promise<T | undefined> {
     if (statusOf(error) === 404) return undefined;
     throw error;
   }
+}
+
+/** The variables of a container; of one that is not there, none. */
+export async function environmentIn(docker: Docker, id: string): Promise<Record<string, string>> {
+  const lines = (await found(docker.getContainer(id).inspect()))?.Config.Env ?? [];
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 }
 
 /** What the engine says, without what its client puts around it. */

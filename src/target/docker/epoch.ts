@@ -2,10 +2,10 @@
 import type Docker from 'dockerode';
 import { StaleEpoch } from '../ports.ts';
 import { answered, found } from './engine.ts';
-import { asFilter, epochLabel, epochName, epochOf, type Scope, scopeLabels } from './labels.ts';
+import { epochLabel, epochName, epochOf, epochsFilter, type Scope, scopeLabels } from './labels.ts';
 
 async function markers(docker: Docker, scope: Scope): Promise<{ name: string; epoch: number }[]> {
-  const { Volumes } = await answered(docker.listVolumes({ filters: asFilter(scopeLabels(scope)) as never }));
+  const { Volumes } = await answered(docker.listVolumes({ filters: epochsFilter(scope) as never }));
   return (Volumes ?? [])
     .map(({ Name, Labels }) => ({ name: Name, epoch: epochOf(Labels ?? {}) }))
     .filter(({ epoch }) => epoch > 0);
@@ -21,8 +21,25 @@ export async function checkEngineEpoch(docker: Docker, scope: Scope, mine: numbe
 export async function claimEngineEpoch(docker: Docker, scope: Scope, mine: number): Promise<void> {
   await checkEngineEpoch(docker, scope, mine);
   const Labels = { ...scopeLabels(scope), ...epochLabel(mine) };
-  await answered(docker.createVolume({ Name: epochName(scope, mine), Labels }));
-  await checkEngineEpoch(docker, scope, mine);
+  const Name = epochName(scope, mine);
+  await answered(docker.createVolume({ Name, Labels }));
+  await insuredAfter(
+    () => checkEngineEpoch(docker, scope, mine),
+    () => found(docker.getVolume(Name).remove()),
+  );
   for (const { name, epoch } of await markers(docker, scope))
     if (epoch < mine) await found(docker.getVolume(name).remove());
+}
+
+/**
+ * An operator may be stopped between its last look at the epoch and what it makes, and go on when another has taken over: what it has
+ * made by then is taken away again. Throws StaleEpoch.
+ */
+export async function insuredAfter(insured: () => Promise<void>, unmake: () => Promise<unknown>): Promise<void> {
+  try {
+    await insured();
+  } catch (error) {
+    if (error instanceof StaleEpoch) await unmake();
+    throw error;
+  }
 }

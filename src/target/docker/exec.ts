@@ -1,4 +1,4 @@
-/** A command inside a container, as an exec probe, a hook or a check runs it. */
+/** A command inside a container, as an exec probe, a hook, a check or a script runs it. */
 import { PassThrough } from 'node:stream';
 import type Docker from 'dockerode';
 import type { Answer } from '../local/handler.ts';
@@ -6,7 +6,55 @@ import { answered, saidBy } from './engine.ts';
 
 const OUTPUT = 64 * 1024;
 
-/** Passes when the command ends with 0 in time. One that takes longer is let go: an engine cannot end it. */
+export interface Execution {
+  command: string[];
+  timeoutMs: number;
+  /** Who runs it, in which folder, with which variables; absent: as the container's own process is. */
+  user?: string;
+  cwd?: string;
+  env?: Record<string, string>;
+  signal?: AbortSignal;
+  /** Of each output only the end is kept. */
+  maxOutput?: number;
+}
+
+export interface Executed {
+  /** Absent: it was let go, since an engine cannot end it. */
+  code?: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Throws when nothing tells whether it ran to its end: the engine was not reached or went away, the signal aborted. */
+export async function execute(docker: Docker, id: string, execution: Execution): Promise<Executed> {
+  const { command, timeoutMs, user, cwd, env, signal, maxOutput = OUTPUT } = execution;
+  signal?.throwIfAborted();
+  const exec = await answered(
+    docker.getContainer(id).exec({
+      ...{ Cmd: command, AttachStdout: true, AttachStderr: true },
+      ...(user !== undefined && { User: user }),
+      ...(cwd !== undefined && { WorkingDir: cwd }),
+      ...(env !== undefined && { Env: Object.entries(env).map(([name, value]) => `${name}=${value}`) }),
+    }),
+  );
+  const stream = await answered(exec.start({}));
+  // Once more after it was told: an engine that goes away says so twice.
+  stream.on('error', () => {});
+  const [out, err] = [tail(maxOutput), tail(maxOutput)];
+  docker.modem.demuxStream(stream, out.into, err.into);
+  const ended = await endsWithin(stream, timeoutMs, signal);
+  const said = () => ({ stdout: out.text(), stderr: err.text() });
+  if (!ended) {
+    stream.destroy();
+    signal?.throwIfAborted();
+    return said();
+  }
+  const { ExitCode } = await answered(exec.inspect());
+  if (ExitCode === null) throw new Error('the engine does not tell how it ended');
+  return { code: ExitCode, ...said() };
+}
+
+/** Passes when the command ends with 0 in time. */
 export async function execIn(
   docker: Docker,
   id: string,
@@ -14,41 +62,43 @@ export async function execIn(
   timeoutMs: number,
   redact: (text: string) => string,
 ): Promise<Answer> {
-  const program = command[0] ?? '';
   try {
-    const container = docker.getContainer(id);
-    const exec = await answered(container.exec({ Cmd: command, AttachStdout: true, AttachStderr: true }));
-    const stream = await answered(exec.start({}));
-    const [out, err] = [tail(), tail()];
-    docker.modem.demuxStream(stream, out.into, err.into);
-    if (!(await endsWithin(stream, timeoutMs))) {
-      stream.destroy();
-      return { pass: false, message: `${program}: took longer than ${timeoutMs / 1000} s` };
-    }
-    const { ExitCode } = await answered(exec.inspect());
-    const said = redact(lastLine(err.text()) || lastLine(out.text()));
-    return { pass: ExitCode === 0, message: `${program}: ended with ${ExitCode}${said === '' ? '' : `: ${said}`}` };
+    return answerOf(command, timeoutMs, await execute(docker, id, { command, timeoutMs }), redact);
   } catch (error) {
-    return { pass: false, message: `${program}: ${redact(saidBy(error))}` };
+    return { pass: false, message: `${command[0] ?? ''}: ${redact(saidBy(error))}` };
   }
 }
 
-function endsWithin(stream: NodeJS.ReadableStream, timeoutMs: number): Promise<boolean> {
+export function answerOf(
+  [program = '']: string[],
+  timeoutMs: number,
+  { code, stdout, stderr }: Executed,
+  redact: (text: string) => string,
+): Answer {
+  if (code === undefined) return { pass: false, message: `${program}: took longer than ${timeoutMs / 1000} s` };
+  const said = redact(lastLine(stderr) || lastLine(stdout));
+  return { pass: code === 0, message: `${program}: ended with ${code}${said === '' ? '' : `: ${said}`}` };
+}
+
+function endsWithin(stream: NodeJS.ReadableStream, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), timeoutMs);
-    const end = () => {
+    const done = (ended: boolean) => {
       clearTimeout(timer);
-      resolve(true);
+      signal?.removeEventListener('abort', aborted);
+      resolve(ended);
     };
-    for (const event of ['end', 'close', 'error']) stream.once(event, end);
+    const aborted = () => done(false);
+    const timer = setTimeout(() => done(false), timeoutMs);
+    signal?.addEventListener('abort', aborted, { once: true });
+    for (const event of ['end', 'close', 'error']) stream.once(event, () => done(true));
   });
 }
 
-function tail() {
+function tail(most: number) {
   const into = new PassThrough();
   let text = '';
   into.on('data', (chunk: Buffer) => {
-    text = (text + chunk.toString()).slice(-OUTPUT);
+    text = (text + chunk.toString()).slice(-most);
   });
   return { into, text: () => text };
 }

@@ -8,6 +8,8 @@ import { asFilter, type Scope, scopeLabels } from './labels.ts';
 export interface Feed {
   /** False while the engine does not answer: what runs is not known then. */
   up(): boolean;
+  /** How often it has gone away so far. */
+  losses(): number;
   /** Calls back once, when the container has ended, or is not there any more. Returns what ends the watch. */
   watch(id: string, ended: (how: string) => void): () => void;
 }
@@ -28,6 +30,7 @@ const LONGEST_PAUSE_MS = 2000;
 export function openFeed({ docker, scope, closing, turned }: FeedOptions): Feed {
   const watchers = new Map<string, (how: string) => void>();
   let up = true;
+  let losses = 0;
 
   const tell = (id: string, how: string) => {
     const ended = watchers.get(id);
@@ -80,6 +83,7 @@ export function openFeed({ docker, scope, closing, turned }: FeedOptions): Feed 
   function turn(now: boolean): void {
     if (up === now || closing.aborted) return;
     up = now;
+    if (!now) losses++;
     turned(now);
   }
 
@@ -96,6 +100,7 @@ export function openFeed({ docker, scope, closing, turned }: FeedOptions): Feed 
   void keep();
   return {
     up: () => up,
+    losses: () => losses,
     watch(id, ended) {
       watchers.set(id, ended);
       return () => {

@@ -1,13 +1,7 @@
 /** What a pod template asks for and a container of this driver cannot be given. PURE: validate and plan say it too. */
 import type { PathSegment } from '../../manifest/diagnostic.ts';
-import type {
-  Container,
-  DockerTarget,
-  PodTemplate,
-  ReplicasSpec,
-  ServiceSpec,
-  Volume,
-} from '../../manifest/resource.ts';
+import type { Container, PodTemplate, ReplicasSpec, ServiceSpec, Volume } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import { whyNoExpression } from '../haproxy/router/glob.ts';
 import type { NotHonoured } from '../local/honour.ts';
 

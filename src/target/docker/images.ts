@@ -3,8 +3,11 @@
  * the revision's own. That name is the record: a revert to the revision runs what it ran, wherever the tag has gone meanwhile.
  */
 import type Docker from 'dockerode';
-import type { DockerTarget, ResourceId, Revision } from '../../manifest/resource.ts';
+import type { ResourceId, Revision } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import type { SecretSource } from '../ports.ts';
+import { loginAt } from '../registry/login.ts';
+import { registryOf, withoutTag } from '../registry/reference.ts';
 import type { ImageConfig } from './describe.ts';
 import { answered, found, saidBy } from './engine.ts';
 import { imageRepository, imageTag, type Scope } from './labels.ts';
@@ -48,14 +51,8 @@ export function openImages({ docker, target, scope, secrets, log }: ImagesOption
 
   async function credentials(image: string): Promise<{ authconfig?: Docker.AuthConfig }> {
     const registry = registryOf(image);
-    const entry = target.registries.find((each) => each.registry === registry);
-    if (entry === undefined) return {};
-    const secret = await secrets.read(entry.secret);
-    const [username, password] = [secret?.username, secret?.password];
-    if (username === undefined || password === undefined)
-      throw new Error(`registry ${registry}: Secret ${entry.secret} has no username and password; add them`);
-    const text = (value: Buffer) => value.toString().trim();
-    return { authconfig: { username: text(username), password: text(password), serveraddress: registry } };
+    const login = await loginAt(registry, target.registries, secrets);
+    return login === undefined ? {} : { authconfig: { ...login, serveraddress: registry } };
   }
 
   /** What the tag stands for at its registry. */
@@ -82,8 +79,8 @@ export function openImages({ docker, target, scope, secrets, log }: ImagesOption
 
   async function resolve(image: string, progress: (text: string) => void): Promise<Docker.ImageInspectInfo> {
     const here = await inspect(image);
-    // Built or loaded on the engine itself: no registry knows it.
-    if (here !== undefined && (here.RepoDigests ?? []).length === 0) return here;
+    // Built or loaded on the engine itself, so that no registry knows it; or named by what it is.
+    if (here !== undefined && ((here.RepoDigests ?? []).length === 0 || /(^|@)sha256:/.test(image))) return here;
     try {
       const reference = await resolved(image);
       const same = await inspect(reference);
@@ -159,14 +156,6 @@ function share(layers: { done: number; total: number }[]): string {
 const revisionOf = (name: string) => name.slice(name.lastIndexOf(':') + 1).split('-')[0] ?? '';
 const tagged = (image: Docker.ImageInspectInfo | undefined) =>
   Date.parse((image as { Metadata?: { LastTagTime?: string } } | undefined)?.Metadata?.LastTagTime ?? '') || 0;
-
-/** `registry.example.org:5000/shop:8` is of `registry.example.org:5000`; what names no registry is of Docker's own. */
-function registryOf(image: string): string {
-  const [first = '', ...rest] = image.split('/');
-  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : 'docker.io';
-}
-
-const withoutTag = (image: string) => image.replace(/(:[^:/@]*)?(@.*)?$/, '');
 
 function describe({ Id, Config, RepoDigests }: Docker.ImageInspectInfo, image: string): PinnedImage {
   const name = withoutTag(image);

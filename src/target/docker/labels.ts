@@ -24,6 +24,7 @@ const L = {
   epoch: 'sluice/epoch',
   image: 'sluice/image',
   template: 'sluice/template',
+  record: 'sluice/record',
 } as const;
 
 export const scopeLabels = ({ project, target }: Scope): Labels => ({ [L.project]: project, [L.target]: target });
@@ -39,6 +40,17 @@ type AttemptName = Pick<UnitRecord, 'resource' | 'unit' | 'attempt'>;
 export const unitLabels = ({ resource, unit }: UnitName): Labels => ({ ...resourceLabel(resource), [L.unit]: unit });
 /** Of the containers of one attempt, and of the volumes that go with it. */
 export const attemptLabels = (record: AttemptName): Labels => ({ ...unitLabels(record), [L.attempt]: record.attempt });
+
+/** Fleets and clusters are driven apart from replicas, on the same engine. */
+export const isOfInstances = (resource: ResourceId): boolean => /^(Fleet|Cluster)\//.test(resource);
+
+/** Of a volume that holds nothing, but what is remembered of an instance. */
+export const recordLabels = (record: UnitName): Labels => ({
+  ...unitLabels(record),
+  [L.record]: JSON.stringify(record),
+});
+/** Undefined: there is none, or it cannot be read. The caller checks the shape. */
+export const recordIn = (labels: Labels): unknown => parsed(labels[L.record]);
 
 /** All that is needed to know the container again where no record of it is left. No secret is in a template. */
 export function containerLabels(
@@ -87,9 +99,13 @@ export function markOf(labels: Labels): Mark {
 }
 
 function readTemplate(text: string | undefined): PodTemplate | undefined {
+  const template = parsed(text) as PodTemplate | undefined;
+  return Array.isArray(template?.spec?.containers) ? template : undefined;
+}
+
+function parsed(text: string | undefined): unknown {
   try {
-    const template = JSON.parse(text ?? '') as PodTemplate;
-    return Array.isArray(template?.spec?.containers) ? template : undefined;
+    return JSON.parse(text ?? '');
   } catch {
     return undefined;
   }
@@ -98,6 +114,9 @@ function readTemplate(text: string | undefined): PodTemplate | undefined {
 export const asFilter = (labels: Labels): { label: string[] } => ({
   label: Object.entries(labels).map(([name, value]) => `${name}=${value}`),
 });
+/** Of the volumes of a scope those that mark an epoch, and those that hold a record. */
+export const epochsFilter = (scope: Scope) => ({ label: [...asFilter(scopeLabels(scope)).label, L.epoch] });
+export const recordsFilter = (scope: Scope) => ({ label: [...asFilter(scopeLabels(scope)).label, L.record] });
 
 const part = (text: string) => text.replace(/[^a-zA-Z0-9_.-]/g, '-');
 const named = ({ project, target }: Scope, ...parts: string[]) => [project, target, ...parts].map(part).join('.');
@@ -117,6 +136,11 @@ export const fileName = (scope: Scope, resource: ResourceId, volume: string): st
   named(scope, kindOf(resource), 'file', volume);
 export const attemptVolume = (scope: Scope, record: Pick<UnitRecord, 'resource' | 'attempt'>, volume: string): string =>
   named(scope, kindOf(record.resource), record.attempt, 'volume', volume);
+/** Of each state of a record another, so that none takes the place of a later one. */
+export const recordName = (scope: Scope, { resource, unit }: UnitName, epoch: number, count: number): string =>
+  named(scope, kindOf(resource), 'record', unit, `${epoch}`, `${count}`);
+/** In which the nodes of a cluster reach each other by their names. */
+export const networkName = (scope: Scope, resource: ResourceId): string => named(scope, kindOf(resource), 'network');
 export const epochName = (scope: Scope, epoch: number): string => named(scope, 'epoch', String(epoch));
 
 const lower = (text: string) => text.toLowerCase().replace(/[^a-z0-9]+/g, '-');

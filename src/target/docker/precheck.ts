@@ -2,7 +2,8 @@
 import type Docker from 'dockerode';
 import { formatPath } from '../../manifest/diagnostic.ts';
 import { parseQuantity } from '../../manifest/quantity.ts';
-import type { DockerTarget, ReplicasSpec, Runnable } from '../../manifest/resource.ts';
+import type { ReplicasSpec, Runnable } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
 import { askAll, fail, mib, orPass, pass, router, secrets, warn } from '../local/precheck.ts';
 import type { RouterClient } from '../local/router/client.ts';
@@ -11,10 +12,14 @@ import { answered, found, saidBy } from './engine.ts';
 import { notHonouredByDocker } from './honour.ts';
 import type { Images } from './images.ts';
 
-export interface AskedOfDocker {
+/** What is asked whatever runs there. */
+export interface AskedOfEngine {
   docker: Docker;
   target: DockerTarget;
   images: Pick<Images, 'look'>;
+}
+
+export interface AskedOfDocker extends AskedOfEngine {
   host: { secrets: SecretSource };
   router: Pick<RouterClient, 'answers' | 'address'>;
   spec: ReplicasSpec;
@@ -30,7 +35,7 @@ export async function precheckDocker(asked: AskedOfDocker): Promise<PrecheckResu
 
 const OLDEST_API = 1.4;
 
-async function engine({ docker, target: { host, tls } }: AskedOfDocker): Promise<PrecheckResult[]> {
+export async function engine({ docker, target: { host, tls } }: AskedOfEngine): Promise<PrecheckResult[]> {
   try {
     const { Version, ApiVersion } = await answered(docker.version());
     const [major = 0, minor = 0] = ApiVersion.split('.').map(Number);
@@ -46,19 +51,25 @@ async function engine({ docker, target: { host, tls } }: AskedOfDocker): Promise
   }
 }
 
-async function network({ docker, target }: AskedOfDocker): Promise<PrecheckResult[]> {
+export async function network({ docker, target }: AskedOfEngine): Promise<PrecheckResult[]> {
   if (target.network === 'bridge' || (await found(docker.getNetwork(target.network).inspect())) !== undefined)
     return [];
   const remedy = `docker network create ${target.network}, or correct \`docker.network\``;
   return [fail('network', `the engine has no network ${target.network}`, remedy)];
 }
 
-async function images({ images: known, runnable }: AskedOfDocker): Promise<PrecheckResult[]> {
+const images = (asked: AskedOfDocker): Promise<PrecheckResult[]> =>
+  imagesThere(asked, asked.runnable, new Set(asked.runnable.template.spec.containers.map(({ image }) => image)));
+
+export async function imagesThere(
+  { images: known }: AskedOfEngine,
+  { resource, revision }: Pick<Runnable, 'resource' | 'revision'>,
+  names: Set<string>,
+): Promise<PrecheckResult[]> {
   const told: PrecheckResult[] = [];
-  const names = new Set(runnable.template.spec.containers.map(({ image }) => image));
   for (const image of names) {
     try {
-      const { digest, moved } = await known.look(runnable.resource, runnable.revision, image);
+      const { digest, moved } = await known.look(resource, revision, image);
       if (moved !== undefined)
         told.push(
           warn(

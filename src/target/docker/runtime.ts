@@ -1,7 +1,8 @@
 /** Containers on an engine: how they are started, asked, watched and ended. */
 import { connect } from 'node:net';
 import type Docker from 'dockerode';
-import type { Container, DockerTarget } from '../../manifest/resource.ts';
+import type { Container, ResourceId } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import { readSecrets } from '../local/describe.ts';
 import { ask, askPort } from '../local/handler.ts';
 import { wordsOf } from '../local/logs.ts';
@@ -12,6 +13,7 @@ import { type Core, graceMs, isOver, type RunningContainer, type Runtime, type U
 import { containersOfUnit, type Found } from './containers.ts';
 import { createOptions, innerPorts, variablesIn } from './describe.ts';
 import { answered, found, saidBy, statusOf } from './engine.ts';
+import { insuredAfter } from './epoch.ts';
 import { execIn } from './exec.ts';
 import { type Feed, isAlive } from './feed.ts';
 import type { Images, PinnedImage } from './images.ts';
@@ -35,6 +37,8 @@ export interface DockerHost extends Core<DockerContainer> {
   epoch: number;
   images: Images;
   feed: Feed;
+  /** The network that a resource has its containers in. */
+  networkOf(resource: ResourceId): string;
   /** Removals under way of what stopped units left, by resource and attempt. */
   removing: Map<string, Promise<void>>;
   /** Throws StaleEpoch when a later operator has taken over, on whatever machine. */
@@ -116,28 +120,44 @@ async function create(host: DockerHost, unit: DockerUnit, { container, image, wo
   const { template } = runnable;
   const others = template.spec.containers.slice(1).flatMap((each) => Object.values(innerPorts(each, false, image)));
   const options = createOptions({
-    ...{ scope, docker: target, epoch, record, container, image, ports, variables, template },
+    ...{
+      scope,
+      docker: target,
+      network: host.networkOf(record.resource),
+      epoch,
+      record,
+      container,
+      image,
+      ports,
+      variables,
+      template,
+    },
     mounts: mountsOf(work, container),
     inNetworkOf: first?.id,
     allPorts: [...new Set([...Object.values(ports), ...others])],
   });
   host.guard();
-  const id = await createOnce(docker, options).catch((error) => {
+  const { id, isNew } = await createOnce(docker, options).catch((error) => {
     throw new Error(`container ${container.name}: ${saidBy(error)}`);
   });
+  // One that is there when another takes over is seen by that one, which starts it no more than this operator does.
+  if (isNew) await insuredAfter(host.insured, () => remove(docker, id));
   const made: ContainerRecord = { name: container.name, ports, groups: [], id };
   return newRunning(container, made, redactorOf(variables, work.secrets), false);
 }
 
 /** The name is that of the attempt: where it is taken, that container is the one. */
-async function createOnce(docker: Docker, options: Docker.ContainerCreateOptions): Promise<string> {
+async function createOnce(
+  docker: Docker,
+  options: Docker.ContainerCreateOptions,
+): Promise<{ id: string; isNew: boolean }> {
   try {
-    return (await answered(docker.createContainer(options))).id;
+    return { id: (await answered(docker.createContainer(options))).id, isNew: true };
   } catch (error) {
     if (statusOf(error) !== 409) throw error;
     const there = await answered(docker.getContainer(options.name ?? '').inspect());
     if (markOf(there.Config.Labels ?? {}).attempt !== markOf(options.Labels ?? {}).attempt) throw error;
-    return there.Id;
+    return { id: there.Id, isNew: false };
   }
 }
 

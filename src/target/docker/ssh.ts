@@ -2,7 +2,7 @@
 import { Agent } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel } from 'ssh2';
-import type { DockerTarget } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import { connect, type Login } from '../ssh/connect.ts';
 
 const COMMAND = 'docker system dial-stdio';

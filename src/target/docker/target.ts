@@ -1,22 +1,22 @@
 /** The driver of a Docker Engine: replicas as containers that outlive the operator. */
 import { isReplicasSpec } from '../../manifest/kinds.ts';
-import type { DockerTarget, ResourceId } from '../../manifest/resource.ts';
+import type { ResourceId } from '../../manifest/resource.ts';
+import type { DockerTarget } from '../../manifest/target.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
 import type { UnitLog } from '../local/logs.ts';
-import { type SecretSource, StaleEpoch, type UnitDriver } from '../ports.ts';
+import type { SecretSource, UnitDriver } from '../ports.ts';
 import { backendsOf, newSubscribers, replicasDriver } from '../replicas/driver.ts';
-import { openReplicas, type Replicas, type ReplicasOptions } from '../replicas/open.ts';
-import { adoptUnit, completed, sweep } from './adopt.ts';
-import { allContainers } from './containers.ts';
-import { answered, connectEngine, saidBy } from './engine.ts';
-import { checkEngineEpoch, claimEngineEpoch } from './epoch.ts';
-import { openFeed } from './feed.ts';
+import type { ReplicasOptions } from '../replicas/open.ts';
+import { connectEngine } from './engine.ts';
 import { openImages } from './images.ts';
-import type { Scope } from './labels.ts';
+import { readScriptLogs } from './instances/logs.ts';
+import { isOfInstances } from './labels.ts';
 import { readDockerLogs } from './logs.ts';
+import { acceptsOf, openContainers, reached, takeEngine } from './open.ts';
 import { type AskedOfDocker, precheckDocker } from './precheck.ts';
-import { type DockerContainer, type DockerHost, dockerRuntime, locate } from './runtime.ts';
-import { removeResourceVolumes } from './volumes.ts';
+import { withPruning } from './prune.ts';
+import type { DockerContainer } from './runtime.ts';
+import { sweepSecrets } from './volumes.ts';
 
 export interface DockerTargetOptions
   extends Omit<ReplicasOptions<DockerContainer>, 'livedMs' | 'backends' | 'changed' | 'log'> {
@@ -28,71 +28,30 @@ const LIVED_MS = 1000;
 
 /** Finds again what runs there, takes the target over for `epoch`, and goes on with every stop that was begun. */
 export async function openDockerTarget({ log = () => {}, ...options }: DockerTargetOptions): Promise<UnitDriver> {
-  const { name, docker: target, epoch, secrets } = options;
-  const scope: Scope = { project: target.project, target: name };
-  const { docker, close } = await connectEngine(target);
-  const there = await reached(target.host, async () => {
-    await answered(docker.ping());
-    await claimEngineEpoch(docker, scope, epoch);
-    return allContainers(docker, scope);
-  }).catch((error) => {
-    close();
-    throw error;
-  });
-  const images = openImages({ docker, target, scope, secrets, log });
+  const engine = await takeEngine({ ...options, log });
+  const { docker, target, images } = engine;
   const subscribers = newSubscribers();
-  const limits = new Map<ResourceId, number>();
-  const removing: DockerHost['removing'] = new Map();
-  const replicas: Replicas<DockerContainer, DockerHost> = await openReplicas<DockerContainer, DockerHost>(
+  const replicas = await openContainers(
+    engine,
     { ...options, livedMs: LIVED_MS, backends: (_, units) => backendsOf(units), changed: subscribers.tell, log },
     {
-      boot: '',
-      host(core) {
-        const turned = (up: boolean) => void relocated(host, up);
-        const feed = openFeed({ docker, scope, closing: core.closing, turned });
-        const insured = () => checkEngineEpoch(docker, scope, epoch);
-        const host = { ...core, docker, target, scope, epoch, images, feed, insured, removing } as DockerHost;
-        host.runtime = dockerRuntime(host);
-        return host;
-      },
-      found: (recorded) => completed(recorded, there),
-      adopt: (host, entry) => adoptUnit(host, entry, there),
-      sweep: (host, units) => sweep(host, units, there),
-      async forget(resource) {
-        await Promise.all(removing.values());
-        await removeResourceVolumes(docker, scope, resource);
-        await images.prune(resource, new Set(), 0);
-        limits.delete(resource);
-      },
+      isOurs: (resource) => !isOfInstances(resource),
+      swept: (units) =>
+        sweepSecrets(
+          engine.scope,
+          units.map(({ record }) => record),
+        ),
     },
   );
-
-  /** Containers may have other addresses after the engine was away. */
-  async function relocated(host: DockerHost, up: boolean): Promise<void> {
-    log(up ? 'the engine answers again' : 'the engine does not answer', { host: target.host });
-    for (const unit of up ? replicas.all() : []) {
-      const moved = await locate(host, unit).catch(() => false);
-      if (moved && !host.closing.aborted) host.note(unit);
-      if (moved) host.changed(unit);
-    }
-    for (const resource of replicas.resources()) subscribers.tell(resource);
-  }
 
   const driver = replicasDriver({
     replicas,
     subscribers,
     complete: () => replicas.host.feed.up(),
     async close() {
-      close();
+      engine.close();
     },
-    async accept() {
-      try {
-        await replicas.host.insured();
-      } catch (error) {
-        if (error instanceof StaleEpoch) replicas.close();
-        throw error instanceof StaleEpoch ? error : new Error(`${target.host} does not answer: ${saidBy(error)}`);
-      }
-    },
+    accept: () => acceptsOf(engine, replicas),
     async precheck(resource, spec, runnable) {
       if (!isReplicasSpec(spec) || !('template' in runnable)) throw new Error(`${resource} has no replicas`);
       return precheckDocker({
@@ -102,21 +61,10 @@ export async function openDockerTarget({ log = () => {}, ...options }: DockerTar
       });
     },
   });
-  return {
-    ...driver,
-    async declare(resource, spec) {
-      limits.set(resource, spec.revisionHistoryLimit);
-      await driver.declare(resource, spec);
-    },
-    async start(resource, action, runnable, signal) {
-      await driver.start(resource, action, runnable, signal);
-      if (action.kind !== 'stop') return;
-      const revisions = new Set(replicas.of(resource).map(({ record }) => record.revision));
-      images.prune(resource, revisions, limits.get(resource) ?? Number.POSITIVE_INFINITY).catch((error: Error) => {
-        log('images of earlier revisions cannot be removed', { resource, message: saidBy(error) });
-      });
-    },
-  };
+  return withPruning(driver, engine, {
+    after: 'stop',
+    needed: (resource) => new Set(replicas.of(resource).map(({ record }) => record.revision)),
+  });
 }
 
 /** The prechecks, where another process holds the target: nothing is opened for acting. */
@@ -147,16 +95,9 @@ export async function readTargetLogs(
   unit: string | undefined,
 ): Promise<UnitLog[]> {
   const { docker, close } = await connectEngine(target);
-  return reached(target.host, () =>
-    readDockerLogs(docker, { project: target.project, target: name }, resource, unit),
-  ).finally(close);
-}
-
-async function reached<T>(host: string, ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof StaleEpoch) throw error;
-    throw new Error(`the Docker engine at ${host} does not answer: ${saidBy(error)}; start it, or correct docker.host`);
-  }
+  const scope = { project: target.project, target: name };
+  return reached(target.host, async () => {
+    const logs = await readDockerLogs(docker, scope, resource, unit);
+    return isOfInstances(resource) ? [...logs, ...(await readScriptLogs(docker, scope, resource, unit))] : logs;
+  }).finally(close);
 }

@@ -23,6 +23,7 @@ import {
   resourceLabel,
   type Scope,
   scopeLabels,
+  unitLabels,
 } from './labels.ts';
 
 const MEMORY = ['/dev/shm', '/run'];
@@ -143,13 +144,16 @@ export async function removeAttemptVolumes(
   record: Pick<UnitRecord, 'resource' | 'unit' | 'attempt'>,
   isOf: (attempt: string) => boolean,
 ): Promise<void> {
-  const { resource, unit } = record;
-  const { Volumes } = await answered(docker.listVolumes({ filters: asFilter(scopeLabels(scope)) as never }));
-  for (const { Name, Labels } of Volumes ?? []) {
-    const mark = markOf(Labels ?? {});
-    if (mark.resource === resource && mark.unit === unit && mark.attempt !== '' && isOf(mark.attempt))
-      await found(docker.getVolume(Name).remove({ force: true }));
+  for (const { Name, Labels } of await volumesOfUnit(docker, scope, record)) {
+    const { attempt } = markOf(Labels ?? {});
+    if (attempt !== '' && isOf(attempt)) await found(docker.getVolume(Name).remove({ force: true }));
   }
+}
+
+/** Those that are labelled with it: its disks may be labelled with the resource alone. */
+export async function volumesOfUnit(docker: Docker, scope: Scope, record: Pick<UnitRecord, 'resource' | 'unit'>) {
+  const labels = { ...scopeLabels(scope), ...unitLabels(record) };
+  return (await answered(docker.listVolumes({ filters: asFilter(labels) as never }))).Volumes ?? [];
 }
 
 export async function removeSecrets(scope: Scope, record: AttemptName): Promise<void> {

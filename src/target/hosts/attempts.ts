@@ -5,7 +5,9 @@
 import type { Interpreter, Revision } from '../../manifest/resource.ts';
 import type { UnitChange } from '../../plan/plan.ts';
 import { StaleEpoch } from '../ports.ts';
-import { BEGIN, CHECK, LOGS, LOOK, PUT_BACK, TAKE_OUT } from './scripts.ts';
+import { BEGIN } from './scripts/begin.ts';
+import { CHECK, LOGS, LOOK } from './scripts/look.ts';
+import { PUT_BACK, TAKE_OUT } from './scripts/service.ts';
 import { quote, type Shell, type ShellResult } from './shell.ts';
 import { type AttemptKind, readView, type UnitView } from './view.ts';
 

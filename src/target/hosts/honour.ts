@@ -71,7 +71,7 @@ function interpreter(spec: InstanceSpec): NotHonoured[] {
 const SELDOM_DAYS = 8;
 
 /** A schedule counts for so many days after it came. */
-const seldom = ({ schedules }: FleetSpec): NotHonoured[] =>
+export const seldom = ({ schedules }: FleetSpec): NotHonoured[] =>
   schedules.flatMap(({ cron }, index) => {
     if (longestGap(cron) <= SELDOM_DAYS) return [];
     const message = `"${cron}" may come more than ${SELDOM_DAYS} days after it came before: by then it counts no more, and a rollout goes by size again`;
@@ -96,13 +96,13 @@ function longestGap(cron: string): number {
   return Math.max(...days.map((each, index) => (days[index + 1] ?? (days[0] ?? 0) + 31) - each));
 }
 
-function rules({ kind }: InstanceSpec, policy: boolean): NotHonoured[] {
+export function rules({ kind }: InstanceSpec, policy: boolean): NotHonoured[] {
   if (!policy) return [];
   const message = `policy.resources of the target is for pods; a ${kind} declares no resources and is not held to it`;
   return [warn(['target'], message, 'nothing, or choose a target without it')];
 }
 
-function onFailure({ onFailure }: ClusterSpec): NotHonoured[] {
+export function onFailure({ onFailure }: ClusterSpec): NotHonoured[] {
   if (onFailure === 'pause') return [];
   const message = `a cluster is never downgraded: instead of ${onFailure}, a rollout that failed waits for a person`;
   return [warn(['onFailure'], message, 'remove it')];

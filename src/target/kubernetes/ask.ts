@@ -1,5 +1,6 @@
 /** What is asked of pods themselves: checks between stages, and what they wrote. All of it goes through the API, so it works from outside too. */
 import { PassThrough } from 'node:stream';
+import type { KubeConfig } from '@kubernetes/client-node';
 import type { Check } from '../../manifest/resource.ts';
 import { type Answer, askHttp } from '../local/handler.ts';
 import { type Kube, KubeError } from './client.ts';
@@ -64,13 +65,15 @@ async function checkPod(
 }
 
 async function runIn(
-  { config }: Kube,
+  { server, sign }: Kube,
   { namespace }: Scope,
   pod: string,
   command: string[],
   signal: AbortSignal,
 ): Promise<Answer> {
-  const { Exec } = await import('@kubernetes/client-node');
+  // Not by the front door of the library, which loads all of it.
+  const { Exec } = await import('@kubernetes/client-node/dist/exec.js');
+  const config = { getCurrentCluster: () => ({ server }), applyToHTTPSOptions: sign } as unknown as KubeConfig;
   let said = '';
   const output = new PassThrough();
   output.on('data', (chunk: Buffer) => {

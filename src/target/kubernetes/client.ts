@@ -1,14 +1,12 @@
 /**
- * The API of a cluster, as far as Sluice speaks it. Whom to ask and with what proof is read from a kubeconfig, or from what a pod is given,
- * by `@kubernetes/client-node`; objects stay the JSON that they are, since the generated classes of that library would be built for every
- * object of every list.
+ * The API of a cluster, as far as Sluice speaks it. Objects stay the JSON that they are: the generated classes of `@kubernetes/client-node` would be
+ * built for every object of every list.
  */
 import type { Agent, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { request as overHttp } from 'node:http';
 import { request as overTls, type RequestOptions } from 'node:https';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import type { KubeConfig } from '@kubernetes/client-node';
+import { isDeepStrictEqual } from 'node:util';
+import { agentFor, forgetIdentity, type Identity, identityOf, type KubeAccess } from './identity.ts';
 
 export interface Metadata {
   name: string;
@@ -46,14 +44,6 @@ export class KubeError extends Error {
 
 export const statusOf = (error: unknown): number | undefined => (error instanceof KubeError ? error.status : undefined);
 
-/** Which cluster, and as whom. */
-export interface KubeAccess {
-  /** A context of a kubeconfig; absent: the credentials that a pod is given. */
-  context?: string;
-  /** Absent: as `kubectl` finds it, `$KUBECONFIG` or `~/.kube/config`. */
-  kubeconfig?: string;
-}
-
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export interface Asking {
   body?: unknown;
@@ -75,23 +65,17 @@ export interface Kube {
   apply<T extends KubeObject>(path: string, object: unknown): Promise<T>;
   /** An answer that goes on until `signal` ends it. */
   stream(path: string, asking: Asking & { signal: AbortSignal }): Promise<IncomingMessage>;
-  /** For what the library does itself: running commands in pods. */
-  config: KubeConfig;
+  /** For what a library asks itself. */
+  sign(options: RequestOptions): Promise<void>;
   close(): void;
 }
 
 export const FIELD_MANAGER = 'sluice';
 const TIMEOUT_MS = 30_000;
-/** Tokens of a pod and certificates on the disk change while the operator runs. */
-const FRESH_MS = 60_000;
-const MAX_SOCKETS = 32;
 
 export async function openKube(access: KubeAccess): Promise<Kube> {
-  const config = await configOf(access);
-  const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new Error(`${wordsOf(access)} names no cluster`);
-  const server = cluster.server.replace(/\/+$/, '');
-  const proof = prover(config);
+  const { server } = await identityOf(access);
+  const proof = prover(access);
   const stream: Kube['stream'] = async (path, asking) => {
     const url = urlOf(server, path, asking.query);
     const patience = new AbortController();
@@ -136,40 +120,13 @@ export async function openKube(access: KubeAccess): Promise<Kube> {
         query: { fieldManager: FIELD_MANAGER, force: true },
       }),
     stream,
-    config,
+    async sign(options) {
+      const { tls } = await identityOf(access);
+      const { headers, agent } = await proof.now();
+      Object.assign(options, tls, { headers: { ...options.headers, ...headers }, agent });
+    },
     close: () => proof.close(),
   };
-}
-
-const wordsOf = ({ context, kubeconfig }: KubeAccess): string =>
-  context === undefined ? 'the pod' : `context ${context}${kubeconfig === undefined ? '' : ` of ${kubeconfig}`}`;
-
-async function configOf(access: KubeAccess): Promise<KubeConfig> {
-  // Loaded by those alone that have a cluster: it takes longer than all else that an operator loads.
-  const { KubeConfig } = await import('@kubernetes/client-node');
-  const config = new KubeConfig();
-  const { context, kubeconfig } = access;
-  if (context === undefined) {
-    if (process.env.KUBERNETES_SERVICE_HOST === undefined)
-      throw new Error(
-        'kubernetes.context is missing, and the operator runs in no cluster; name a context of your kubeconfig',
-      );
-    config.loadFromCluster();
-    return config;
-  }
-  try {
-    if (kubeconfig === undefined) config.loadFromDefault();
-    else config.loadFromFile(kubeconfig.replace(/^~(?=\/)/, homedir()));
-  } catch (error) {
-    throw new Error(`the kubeconfig ${kubeconfig ?? ''} cannot be read: ${(error as Error).message}`);
-  }
-  if (config.getContextObject(context) === null) {
-    const known = config.getContexts().map(({ name }) => name);
-    const where = kubeconfig ?? process.env.KUBECONFIG ?? join(homedir(), '.kube/config');
-    throw new Error(`${where} has no context ${context}; it has ${known.join(', ') || 'none'}`);
-  }
-  config.setCurrentContext(context);
-  return config;
 }
 
 interface Proof {
@@ -177,32 +134,32 @@ interface Proof {
   agent: Agent;
 }
 
-/** Who asks, renewed from time to time; connections stay open while nothing of it changes. */
-function prover(config: KubeConfig) {
-  let known: { proof: Proof; identity: string; until: number } | undefined;
-  const renewed = async (): Promise<Proof> => {
-    const options: RequestOptions = {};
-    await config.applyToHTTPSOptions(options);
-    const { ca, cert, key, pfx, servername, headers, auth } = options;
-    const identity = [ca, cert, key, pfx, servername].map(String).join('\n');
-    const fresh = options.agent as Agent;
-    const agent = known?.identity === identity ? known.proof.agent : fresh;
-    if (agent === fresh) {
-      known?.proof.agent.destroy();
-      Object.assign(agent, { keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS });
-    }
-    const basic = auth ? { authorization: `Basic ${Buffer.from(auth).toString('base64')}` } : {};
-    const proof = { agent, headers: { ...(headers as OutgoingHttpHeaders), ...basic } };
-    known = { proof, identity, until: Date.now() + FRESH_MS };
-    return proof;
-  };
+interface Known {
+  identity: Identity;
+  proof: Promise<Proof>;
+}
+
+/** Who asks, renewed from time to time; connections stay open while nothing of how it is reached changes. */
+function prover(access: KubeAccess) {
+  let known: Known | undefined;
   return {
-    now: async () => (known !== undefined && Date.now() < known.until ? known.proof : renewed()),
-    renew() {
-      if (known !== undefined) known.until = 0;
+    async now(): Promise<Proof> {
+      const identity = await identityOf(access);
+      if (known?.identity !== identity) known = { identity, proof: renewed(identity, known) };
+      return known.proof;
     },
-    close: () => known?.proof.agent.destroy(),
+    renew: () => forgetIdentity(access),
+    close: () => void known?.proof.then(({ agent }) => agent.destroy()),
   };
+}
+
+async function renewed(identity: Identity, before: Known | undefined): Promise<Proof> {
+  const { headers, ...way } = identity;
+  const agent = (await before?.proof)?.agent;
+  const { headers: _, ...wayBefore } = before?.identity ?? { headers: {} };
+  if (agent !== undefined && isDeepStrictEqual(way, wayBefore)) return { headers, agent };
+  agent?.destroy();
+  return { headers, agent: await agentFor(identity) };
 }
 
 function urlOf(server: string, path: string, query: Asking['query'] = {}): URL {

@@ -1,6 +1,7 @@
 /** What a manifest asks for and a cluster does not give in the same way. PURE: validate and plan say it too. */
 import type { PathSegment } from '../../manifest/diagnostic.ts';
-import type { Container, KubernetesTarget, PodTemplate, ReplicasSpec, Volume } from '../../manifest/resource.ts';
+import type { Container, PodTemplate, ReplicasSpec, Volume } from '../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../manifest/target.ts';
 import type { NotHonoured } from '../local/honour.ts';
 import { OWN_VARIABLE } from './pod.ts';
 
@@ -9,20 +10,9 @@ export function notHonouredByKubernetes({ spec }: PodTemplate): NotHonoured[] {
   return [
     ...spec.containers.flatMap((container, index) => {
       const path = ['spec', 'containers', index];
-      return [...tags(container, path), ...variables(container, path), ...logs(container, path)];
+      return [...variables(container, path), ...logs(container, path)];
     }),
     ...spec.volumes.flatMap((volume, index) => disks(volume, ['spec', 'volumes', index])),
-  ];
-}
-
-function tags({ image }: Container, path: PathSegment[]): NotHonoured[] {
-  return [
-    {
-      path: [...path, 'image'],
-      result: 'warn',
-      message: `kubernetes: each node resolves the tag of ${image} when it pulls it, so a tag that is moved gives pods of one revision different images`,
-      remedy: 'never move a tag',
-    },
   ];
 }
 

@@ -1,5 +1,6 @@
 /** What the pods of a resource wrote, those that are there; the nodes keep it. */
-import type { KubernetesTarget, ResourceId } from '../../manifest/resource.ts';
+import type { ResourceId } from '../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../manifest/target.ts';
 import type { UnitLog } from '../local/logs.ts';
 import { type Kube, type KubeObject, openKube, statusOf } from './client.ts';
 import { corePath, resourceLabels, type Scope } from './names.ts';

@@ -27,12 +27,18 @@ export const ANNOTATION = {
   attempts: 'sluice/attempts',
   /** When `replicas` was changed last. */
   scaled: 'sluice/scaled',
+  /** Of a HorizontalPodAutoscaler that is held: how many replicas it had come to. */
+  replicas: 'sluice/replicas',
   /** Of a route: what it is to do, and what it did before. */
   policy: 'sluice/policy',
   before: 'sluice/before',
   /** Of a Secret: a digest of its content. */
   content: 'sluice/content',
 } as const;
+
+/** Of whoever wrote an object last; 0: nobody that has one. */
+export const epochOf = ({ metadata }: { metadata: { annotations?: Labels } }): number =>
+  Number(metadata.annotations?.[ANNOTATION.epoch]) || 0;
 
 /** At most 63 characters, as a label has them. */
 export function fitting(text: string, longest = 63): string {
@@ -49,7 +55,7 @@ export const scopeLabels = ({ project, target }: Scope): Labels => ({
 /** For watches and lists. */
 export const scopeSelector = (scope: Scope): string =>
   selector({ ...scopeLabels(scope), 'app.kubernetes.io/managed-by': undefined });
-const selector = (labels: Record<string, string | undefined>): string =>
+export const selector = (labels: Record<string, string | undefined>): string =>
   Object.entries(labels)
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))
     .join(',');
@@ -92,4 +98,6 @@ export const setsPath = ({ namespace }: Scope, name?: string): string =>
   at(`/apis/apps/v1/namespaces/${namespace}/replicasets`, name);
 export const routesPath = ({ namespace }: Scope, name?: string): string =>
   at(`/apis/gateway.networking.k8s.io/v1/namespaces/${namespace}/httproutes`, name);
+export const scalersPath = ({ namespace }: Scope, name?: string): string =>
+  at(`/apis/autoscaling/v2/namespaces/${namespace}/horizontalpodautoscalers`, name);
 const at = (path: string, name: string | undefined) => (name === undefined ? path : `${path}/${name}`);

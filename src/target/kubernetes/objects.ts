@@ -22,7 +22,7 @@ interface Owner {
 }
 
 /** Without replicas: what its pods need is made first, and belongs to it. */
-export function replicaSet({ template }: Runnable, parts: Parts, epoch: number): object {
+export function replicaSet({ template }: Runnable, parts: Parts): object {
   const { scope, set } = parts;
   const { 'app.kubernetes.io/managed-by': _, ...matchLabels } = setLabels(scope, set);
   return {
@@ -32,7 +32,6 @@ export function replicaSet({ template }: Runnable, parts: Parts, epoch: number):
       name: setName(set),
       namespace: scope.namespace,
       labels: setLabels(scope, set),
-      annotations: { [ANNOTATION.epoch]: String(epoch) },
     },
     spec: { replicas: 0, selector: { matchLabels }, template: podTemplate(template, parts) },
   };

@@ -1,18 +1,22 @@
 /** What must hold before pods are started. Looks, changes nothing; each answer says what to do. */
 import { formatPath } from '../../manifest/diagnostic.ts';
-import type { KubernetesTarget, ReplicasSpec, Runnable } from '../../manifest/resource.ts';
+import type { ReplicasSpec, Runnable } from '../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../manifest/target.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
 import { askAll, fail, orPass, pass, secrets as secretsThere, warn } from '../local/precheck.ts';
 import type { SecretSource } from '../ports.ts';
 import { type Kube, type KubeObject, statusOf } from './client.ts';
 import { notHonouredByKubernetes, notRunByKubernetes } from './honour.ts';
-import { corePath, nameOf, type Scope } from './names.ts';
+import type { Images } from './images.ts';
+import { corePath, nameOf, type Scope, scalersPath } from './names.ts';
+import type { Scaler } from './scalers.ts';
 
 export interface AskedOfKubernetes {
   kube: Kube;
   scope: Scope;
   target: KubernetesTarget;
   secrets: SecretSource;
+  images: Pick<Images, 'look'>;
   spec: ReplicasSpec;
   runnable: Runnable;
 }
@@ -20,7 +24,7 @@ export interface AskedOfKubernetes {
 export async function precheckKubernetes(asked: AskedOfKubernetes): Promise<PrecheckResult[]> {
   const [answer] = await askAll({ cluster }, asked);
   if (answer?.result === 'fail') return [answer];
-  const others = await askAll({ namespace, permissions, secrets, gateway, scaler, fields }, asked);
+  const others = await askAll({ namespace, permissions, images, secrets, gateway, scaler, fields }, asked);
   return answer === undefined ? others : [answer, ...others];
 }
 
@@ -62,6 +66,7 @@ const NEEDED: [group: string, resource: string, verbs: string[]][] = [
   ['', 'configmaps', ['get', 'create', 'update']],
   ['', 'secrets', ['get', 'create', 'delete']],
   ['', 'persistentvolumeclaims', ['list', 'create', 'delete']],
+  ['autoscaling', 'horizontalpodautoscalers', ['get', 'list', 'watch', 'patch']],
 ];
 const ROUTES: (typeof NEEDED)[number] = [
   'gateway.networking.k8s.io',
@@ -89,6 +94,26 @@ async function permissions({ kube, scope, target }: AskedOfKubernetes): Promise<
   const message = `the operator may not ${missing.sort().join(', ')} in namespace ${scope.namespace}`;
   return [fail('permissions', message, 'give it the Role of deploy/kubernetes')];
 }
+
+async function images({ images: known, runnable }: AskedOfKubernetes): Promise<PrecheckResult[]> {
+  const looks = await known.look(runnable);
+  const told = looks.flatMap(({ image, recorded, now }): PrecheckResult[] => {
+    if ('error' in now) return recorded === undefined ? [unresolved(image, now.error)] : [];
+    if (recorded === undefined || recorded.endsWith(`@${now.digest}`)) return [];
+    const message = `the tag ${image} has moved to ${now.digest} since this revision first ran; it runs ${recorded} again`;
+    return [warn('images', message, 'commit another tag to run what the tag stands for now')];
+  });
+  const count = runnable.template.spec.containers.length;
+  return orPass(told, 'images', `${count} ${count === 1 ? 'is' : 'are'} known by digest`);
+}
+
+/** No failure: what the operator cannot reach, the nodes may. */
+const unresolved = (image: string, { message }: Error) =>
+  warn(
+    'images',
+    `what ${image} stands for is not known: ${message}; each node resolves it when it pulls, so a tag that is moved gives pods of one revision different images`,
+    'never move a tag; let the operator reach the registry, or name it with a secret under `kubernetes.registries`',
+  );
 
 /** Of `--secrets-dir`, or of the namespace as they are. */
 function secrets({ kube, scope, secrets: source, runnable }: AskedOfKubernetes): Promise<PrecheckResult[]> {
@@ -124,23 +149,27 @@ async function gateway({ kube, scope, target }: AskedOfKubernetes): Promise<Prec
   }
 }
 
-/** Somebody else who moves replicas would be held back by Sluice, and hold it back. */
-async function scaler({ kube, scope, runnable }: AskedOfKubernetes): Promise<PrecheckResult[]> {
-  const path = `/apis/autoscaling/v2/namespaces/${scope.namespace}/horizontalpodautoscalers`;
-  type Scaler = KubeObject & { spec: { scaleTargetRef: { kind: string; name: string } } };
-  const { items } = await kube.ask<{ items: Scaler[] }>('GET', path).catch((error) => {
-    if (statusOf(error) === 403 || statusOf(error) === 404) return { items: [] as Scaler[] };
+/** Who else says how many replicas there are. */
+async function scaler({ kube, scope, spec, runnable }: AskedOfKubernetes): Promise<PrecheckResult[]> {
+  const { items } = await kube.ask<{ items: Scaler[] }>('GET', scalersPath(scope)).catch((error) => {
+    if (statusOf(error) === 403) return { items: [] as Scaler[] };
     throw error;
   });
   const name = nameOf(runnable.resource);
-  const found = items.find(
-    ({ spec: { scaleTargetRef: to } }) => to.kind === 'ReplicaSet' && to.name.startsWith(`${name}-`),
-  );
-  if (found === undefined) return [];
-  const message = `HorizontalPodAutoscaler ${found.metadata.name} scales a ReplicaSet of ${name}`;
-  return [
-    warn('scaler', `${message}: Sluice puts \`replicas\` back`, 'delete it, and let commits say how many there are'),
-  ];
+  const isSet = new RegExp(spec.kind === 'Workload' ? `^${name}(-[0-9a-f]{10})?$` : `^${name}-.*-[0-9a-f]{10}$`);
+  const [first, ...others] = items
+    .filter(({ spec: { scaleTargetRef: to } }) => to.kind === 'ReplicaSet' && isSet.test(to.name))
+    .map(({ metadata }) => metadata.name)
+    .sort();
+  if (first === undefined) return [];
+  const who = `HorizontalPodAutoscaler ${first}`;
+  if (spec.kind === 'Service') {
+    const message = `${who} scales a version of ${name}: Sluice puts \`replicas\` back`;
+    return [warn('scaler', message, 'delete it, and let commits say how many there are; or declare a Workload')];
+  }
+  if (others.length > 0)
+    return [warn('scaler', `${who} and ${others.join(', ')} scale ${name}: only the first counts`, 'keep one')];
+  return [pass('scaler', `${who} says how many replicas there are, and is held while a rollout lasts`)];
 }
 
 function fields({ spec, runnable, target }: AskedOfKubernetes): PrecheckResult[] {

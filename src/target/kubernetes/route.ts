@@ -1,6 +1,7 @@
 /** Where traffic goes, as an HTTPRoute of the Gateway API, and read back from one. PURE. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KubernetesTarget, ResourceId } from '../../manifest/resource.ts';
+import type { ResourceId } from '../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../manifest/target.ts';
 import type { TrafficPolicy } from '../../plan/live.ts';
 import { trafficNames } from '../../plan/versions.ts';
 import type { KubeObject } from './client.ts';
@@ -16,8 +17,14 @@ interface Backend {
 interface Match {
   queryParams: { type: 'Exact' | 'RegularExpression'; name: string; value: string }[];
 }
+/** As it is read: the API adds a path to each, and such a match to a rule that has none. */
+type ReadMatch = Partial<Match> & { path?: { type: string; value: string } };
 interface Rule {
   matches?: Match[];
+  backendRefs: Backend[];
+}
+interface ReadRule {
+  matches?: ReadMatch[];
   backendRefs: Backend[];
 }
 interface Condition {
@@ -28,7 +35,7 @@ interface Condition {
   observedGeneration?: number;
 }
 export interface HttpRoute extends KubeObject {
-  spec: { parentRefs: object[]; hostnames: string[]; rules: Rule[] };
+  spec: { parentRefs: object[]; hostnames: string[]; rules: ReadRule[] };
   status?: { parents?: { parentRef: { name: string; namespace?: string }; conditions?: Condition[] }[] };
 }
 
@@ -154,7 +161,8 @@ export function globPattern(glob: string): string {
 /** What the spec of a route does; undefined: not what Sluice made of it, so somebody changed it. */
 export function policyOf(resource: ResourceId, { spec, metadata }: HttpRoute): TrafficPolicy | undefined {
   const [only] = spec.rules;
-  if (spec.rules.length === 1 && only?.matches === undefined) return percentOf(resource, only?.backendRefs ?? []);
+  if (spec.rules.length === 1 && (only?.matches ?? []).every(isAll))
+    return percentOf(resource, only?.backendRefs ?? []);
   const policy = readPolicy(metadata.annotations?.[ANNOTATION.policy]);
   if (policy?.kind !== 'match') return undefined;
   const ports: Record<string, number> = {};
@@ -165,10 +173,15 @@ export function policyOf(resource: ResourceId, { spec, metadata }: HttpRoute): T
   return isDeepStrictEqual(spec.rules.map(plainRule), made) ? policy : undefined;
 }
 
-/** Without what the API adds to it. */
-const plainRule = ({ matches, backendRefs }: Rule): Rule => ({
-  ...(matches?.some(({ queryParams }) => queryParams !== undefined) && {
-    matches: matches.map(({ queryParams }) => ({
+const isAll = (match: ReadMatch): boolean => isDeepStrictEqual({ path: ALL_PATHS, ...match }, { path: ALL_PATHS });
+const ALL_PATHS = { type: 'PathPrefix', value: '/' };
+
+/** Without what the API adds to it; what somebody else added stays, so that it is seen. */
+const plainRule = ({ matches = [], backendRefs }: ReadRule): object => ({
+  ...(!matches.every(isAll) && {
+    matches: matches.map(({ path = ALL_PATHS, queryParams = [], ...others }) => ({
+      ...others,
+      ...(!isDeepStrictEqual(path, ALL_PATHS) && { path }),
       queryParams: queryParams.map(({ type, name, value }) => ({ type, name, value })),
     })),
   }),

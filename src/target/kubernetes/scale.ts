@@ -14,11 +14,12 @@ import { type SetView, setView } from './view.ts';
 
 export interface ScaleOptions extends Making {
   store: Store;
+  /** Awaited before the replicas of a resource are moved. */
+  before(resource: ResourceId): Promise<void>;
   /** Something about a resource is different, or may be tried again. */
   changed(resource: ResourceId): void;
   /** A later operator has taken over. */
   stale(error: StaleEpoch): void;
-  log(message: string, details: Record<string, unknown>): void;
 }
 
 /** What is asked of one ReplicaSet and not done yet. */
@@ -38,6 +39,8 @@ export interface Scale {
   start(set: SetId, attempt: string, runnable: Runnable): void;
   /** One less. */
   stop(set: SetId, attempt: string): void;
+  /** Nothing is asked of them. */
+  rests(resource: ResourceId): boolean;
   /** Nothing is under way. */
   idle(): Promise<void>;
 }
@@ -112,9 +115,11 @@ export function openScale(options: ScaleOptions): Scale {
     await checkKubernetesEpoch(kube, scope, epoch);
     const set = store.set(name);
     if (set !== undefined && set.epoch > epoch) throw new StaleEpoch(epoch, set.epoch, `ReplicaSet ${name}`);
-    if (set !== undefined && (set.replicas > 0 || wanted === 0)) return set;
-    if (runnable === undefined) return undefined;
-    store.put(await makeSet(options, id, runnable, set !== undefined));
+    if (set === undefined || (set.replicas === 0 && wanted > 0)) {
+      if (runnable === undefined) return undefined;
+      store.put(await makeSet(options, id, runnable));
+    }
+    await options.before(id.resource);
     return store.set(name);
   }
 
@@ -151,6 +156,7 @@ export function openScale(options: ScaleOptions): Scale {
       [...asked.values()]
         .filter(({ set }) => set.resource === resource && store.set(setName(set)) === undefined)
         .map(({ set }) => notMade(set)),
+    rests: (resource) => ![...asked.values()].some(({ set }) => set.resource === resource),
     start(set, attempt, runnable) {
       if (taken.has(attempt) || store.set(setName(set))?.attempts.includes(attempt)) return;
       ask(set, 1, attempt, runnable);

@@ -3,6 +3,7 @@ import type { ResourceId } from '../../manifest/resource.ts';
 import type { LiveUnit } from '../../plan/live.ts';
 import { type Cache, openCache } from './cache.ts';
 import type { Kube, KubeObject } from './client.ts';
+import type { Marked } from './fence.ts';
 import { corePath, type Scope, scopeSelector, setsPath } from './names.ts';
 import { byWorth, type PodView, podView, type SetView, setView } from './view.ts';
 
@@ -20,6 +21,7 @@ export interface Store {
   set(name: string): SetView | undefined;
   pods(set: SetView): PodView[];
   resources(): Set<ResourceId>;
+  marked(): Marked[];
   /** What the API answered to a write. */
   put(set: KubeObject): void;
   close(): void;
@@ -58,7 +60,10 @@ export function openStore({ kube, scope, changed, turned }: StoreOptions): Store
   const pods: Cache<PodView> = openCache({
     ...common,
     path: corePath(scope, 'pods'),
-    keep: (object, before) => podView(object, before, Date.now()),
+    keep(object, before) {
+      const now = podView(object, before, Date.now());
+      return before === undefined || differs(now, before) ? now : before;
+    },
     changed(now, old) {
       if (old?.owner !== undefined && old.owner !== now?.owner) byOwner.get(old.owner)?.delete(old.name);
       if (now?.owner !== undefined) {
@@ -66,7 +71,7 @@ export function openStore({ kube, scope, changed, turned }: StoreOptions): Store
         byOwner.set(now.owner, those.set(now.name, now));
       }
       if (old?.owner !== undefined && byOwner.get(old.owner)?.size === 0) byOwner.delete(old.owner);
-      if (now === undefined || old === undefined || differs(now, old)) tell(now?.owner ?? old?.owner);
+      if (now !== old) tell(now?.owner ?? old?.owner);
     },
   });
 
@@ -77,6 +82,7 @@ export function openStore({ kube, scope, changed, turned }: StoreOptions): Store
     set: (name) => sets.get(name),
     pods: ({ uid }) => [...(byOwner.get(uid)?.values() ?? [])],
     resources: () => new Set(setsOf.keys()),
+    marked: () => [...sets.all()].map(({ name, epoch }) => ({ path: setsPath(scope, name), epoch, put: sets.put })),
     put: sets.put,
     close() {
       sets.close();
@@ -103,36 +109,46 @@ export function unitsOf(set: SetView, pods: PodView[], wanted: number, now: numb
   const there = pods.filter((pod) => !pod.over && !isLost(pod, now));
   const staying = there.filter(({ goneAt }) => goneAt === undefined).sort(byWorth);
   const leaving = there.filter(({ goneAt }) => goneAt !== undefined);
-  const missing = Array.from({ length: Math.max(0, wanted - staying.length) }, (_, index) =>
-    missingUnit(set, index + 1),
-  );
+  const missing = Array.from({ length: Math.max(0, wanted - staying.length) }, (_, index) => index + 1);
   return [
     ...staying.map((pod, index) => podUnit(set, pod, index >= wanted)),
     ...leaving.map((pod) => podUnit(set, pod, true)),
-    ...missing,
+    ...missing.map((index) => missingUnit(set, index)),
   ];
 }
 
+const made = new WeakMap<PodView | SetView, Map<number, LiveUnit>>();
+/** Thousands of them are looked at several times a second, and few have changed since. */
+function kept(of: PodView | SetView, which: number, make: () => LiveUnit): LiveUnit {
+  const those = made.get(of) ?? new Map<number, LiveUnit>();
+  if (those.size === 0) made.set(of, those);
+  const unit = those.get(which) ?? make();
+  those.set(which, unit);
+  return unit;
+}
+
 function podUnit({ revision, version }: SetView, pod: PodView, leaves: boolean): LiveUnit {
-  const { readySince, message, address, stuckSince } = pod;
-  return {
+  const { readySince, unreadySince, message, address, stuckSince } = pod;
+  return kept(pod, Number(leaves), () => ({
     ...{ id: pod.name, revision, version, attempt: attemptOf(pod), restarts: pod.restarts },
     phase: leaves ? 'stopping' : pod.ready ? 'running' : 'starting',
     ready: pod.ready && !leaves,
     ...(readySince !== undefined && { readySince }),
+    ...(unreadySince !== undefined && !leaves && { unreadySince }),
     ...(message !== undefined && { message }),
     ...(address !== undefined && { address }),
     ...(stuckSince !== undefined && !leaves && { stuckSince }),
-  };
+  }));
 }
 
 const attemptOf = ({ name, uid }: Pick<PodView, 'name' | 'uid'>): string => `${name}.${uid.slice(0, 8)}`;
 
-function missingUnit({ name, revision, version, refused }: SetView, index: number): LiveUnit {
+function missingUnit(set: SetView, index: number): LiveUnit {
+  const { name, revision, version, refused } = set;
   const id = `${name}-new-${index}`;
-  return {
+  return kept(set, index, () => ({
     ...{ id, revision, version, attempt: `${id}.0`, restarts: 0 },
     ...{ phase: 'starting', ready: false, message: refused?.message ?? 'its pod is not made yet' },
     ...(refused !== undefined && { stuckSince: refused.since }),
-  };
+  }));
 }

@@ -1,19 +1,24 @@
 /** The driver of a namespace of Kubernetes: replicas as pods of a ReplicaSet for each revision. Kubernetes schedules, heals and runs; Sluice stages. */
 import { isReplicasSpec } from '../../manifest/kinds.ts';
-import type { KubernetesTarget, ResourceId } from '../../manifest/resource.ts';
+import type { ResourceId } from '../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../manifest/target.ts';
 import { type LiveUnit, nothingLive } from '../../plan/live.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';
 import type { SecretSource, StaleEpoch, UnitDriver } from '../ports.ts';
+import { type AskDigest, digestAt as overNetwork } from '../registry/digest.ts';
 import { newSubscribers } from '../replicas/driver.ts';
 import { type AskedPod, checkPods } from './ask.ts';
-import { openKube, statusOf } from './client.ts';
-import { claimKubernetesEpoch } from './epoch.ts';
+import { type KubeObject, openKube, statusOf } from './client.ts';
+import { checkKubernetesEpoch, claimKubernetesEpoch } from './epoch.ts';
+import { openFence, removeExactly } from './fence.ts';
+import { openImages } from './images.ts';
 import { corePath, resourceLabels, type Scope, setsPath } from './names.ts';
 import { type AskedOfKubernetes, precheckKubernetes } from './precheck.ts';
 import { openScale } from './scale.ts';
+import { openScalers } from './scalers.ts';
 import { LOST_MS, openStore, unitsOf } from './store.ts';
 import { openTraffic } from './traffic.ts';
-import type { SetView } from './view.ts';
+import { type SetView, setView } from './view.ts';
 
 export interface KubernetesTargetOptions {
   /** The target's, as manifests name it. */
@@ -21,6 +26,8 @@ export interface KubernetesTargetOptions {
   kubernetes: KubernetesTarget & { project: string };
   secrets: SecretSource;
   epoch: number;
+  /** Default: over the network. */
+  digestAt?: AskDigest;
   log?(message: string, details: Record<string, unknown>): void;
 }
 
@@ -32,6 +39,7 @@ const scopeOf = (name: string, { namespace, project }: KubernetesTarget & { proj
 /** Takes the target over for `epoch` and begins to watch it. */
 export async function openKubernetesTarget(options: KubernetesTargetOptions): Promise<UnitDriver> {
   const { name, kubernetes: target, secrets, epoch, log = () => {} } = options;
+  const { digestAt = overNetwork } = options;
   const scope = scopeOf(name, target);
   const kube = await openKube(target);
   const { drainSeconds, gateway } = target;
@@ -64,15 +72,20 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
     if (!up) log(`${kube.server} cannot be watched: ${message}`, {});
     for (const resource of store.resources()) subscribers.tell(resource);
   };
+  const overtaken = (error: StaleEpoch) => {
+    stale = error;
+    log(error.message, {});
+  };
+  const fence = openFence({ kube, scope, epoch, stale: overtaken });
   const store = openStore({ kube, scope, changed, turned });
-  const traffic = openTraffic({ kube, scope, gateway, drainSeconds, store, changed, turned, log });
+  const traffic = openTraffic({ kube, scope, fence, gateway, drainSeconds, store, changed, turned, log });
+  const scalers = openScalers({ kube, scope, fence, store, changed, turned });
+  const images = openImages({ kube, scope, target, secrets, digestAt });
   const scale = openScale({
-    ...{ kube, scope, epoch, secrets, drainSeconds, store, changed, log },
-    stale(error) {
-      stale = error;
-      log(error.message, {});
-    },
+    ...{ images, kube, scope, fence, epoch, secrets, drainSeconds, store, changed, log },
+    ...{ before: scalers.hold, stale: overtaken },
   });
+  const isUp = () => [store, traffic, scalers].every(({ up }) => up());
 
   const setsOf = (resource: ResourceId): SetView[] => [...store.sets(resource), ...scale.coming(resource)];
   const unitsIn = (resource: ResourceId, now: number): LiveUnit[] =>
@@ -90,7 +103,7 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
 
   /** One at a time of each resource, and none while something of it is being made. */
   function tidySoon(resource: ResourceId): void {
-    if (tidying.has(resource) || closed || !traffic.up() || !store.up()) return;
+    if (tidying.has(resource) || closed || !isUp()) return;
     const work = new Promise((resolve) => setTimeout(resolve, TIDY_MS))
       .then(() => (closed || stale !== undefined ? undefined : tidy(resource)))
       .catch((error: Error) => log(`what is left of ${resource} cannot be tidied: ${error.message}`, { resource }))
@@ -99,6 +112,7 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
   }
 
   async function tidy(resource: ResourceId): Promise<void> {
+    if (scale.rests(resource)) await scalers.release(resource);
     await traffic.tidy(resource);
     const limit = limits.get(resource);
     if (limit === undefined) return;
@@ -109,14 +123,8 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
     for (const set of idle.slice(limit)) await remove(set);
   }
 
-  async function remove({ name: set, uid }: SetView): Promise<void> {
-    try {
-      const body = { propagationPolicy: 'Background', preconditions: { uid } };
-      await kube.ask('DELETE', setsPath(scope, set), { body });
-    } catch (error) {
-      if (statusOf(error) !== 404) throw error;
-    }
-  }
+  const remove = ({ name: set, uid }: SetView) =>
+    fence.remove(setsPath(scope, set), (found) => found.metadata.uid === uid && setView(found).replicas === 0);
 
   async function forget(resource: ResourceId): Promise<void> {
     await scale.idle();
@@ -127,17 +135,15 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
         `${resource} still has ${left.map(({ id }) => id).join(', ')}; stop its units before it is forgotten`,
       );
     await traffic.forget(resource);
+    await scalers.forget(resource);
     const labelSelector = Object.entries(resourceLabels(scope, resource))
       .map((pair) => pair.join('='))
       .join(',');
     const claims = corePath(scope, 'persistentvolumeclaims');
-    const { items } = await kube.ask<{ items: { metadata: { name: string } }[] }>('GET', claims, {
-      query: { labelSelector },
-    });
-    for (const { metadata } of items)
-      await kube.ask('DELETE', `${claims}/${metadata.name}`).catch((error) => {
-        if (statusOf(error) !== 404) throw error;
-      });
+    const { items } = await kube.ask<{ items: KubeObject[] }>('GET', claims, { query: { labelSelector } });
+    // What a later operator has made was made after it had taken over.
+    await checkKubernetesEpoch(kube, scope, epoch);
+    for (const claim of items) await removeExactly(kube, `${claims}/${claim.metadata.name}`, claim);
     // They make the resource known: after a crash it is forgotten once more.
     for (const set of store.sets(resource)) await remove(set);
     limits.delete(resource);
@@ -154,7 +160,8 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
   }
 
   try {
-    await Promise.all([store.ready, traffic.ready]);
+    await Promise.all([store.ready, traffic.ready, scalers.ready]);
+    await fence.takeOver([store, traffic, scalers].flatMap((each) => each.marked()));
   } catch (error) {
     close();
     throw error;
@@ -164,6 +171,7 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
     closed = true;
     store.close();
     traffic.close();
+    scalers.close();
     for (const timer of [...timers.values(), ...gathering.values()]) clearTimeout(timer);
     subscribers.clear();
     kube.close();
@@ -176,10 +184,12 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
         resources.map((resource) => {
           wakeForLost(resource, now);
           const policy = traffic.policy(resource);
-          const live = { ...nothingLive(now), complete: store.up() && traffic.up(), units: unitsIn(resource, now) };
+          const live = { ...nothingLive(now), complete: isUp(), units: unitsIn(resource, now) };
           const routing = traffic.routing(resource);
           const refused = traffic.refused(resource);
+          const scaled = scalers.scaled(resource);
           const routes = {
+            ...(scaled && { scaled }),
             ...(policy && { traffic: policy }),
             ...(routing && { routing }),
             ...(refused && { refused }),
@@ -204,7 +214,7 @@ export async function openKubernetesTarget(options: KubernetesTargetOptions): Pr
     },
     async precheck(resource, spec, runnable) {
       if (!isReplicasSpec(spec) || !('template' in runnable)) throw new Error(`${resource} has no replicas`);
-      return precheckKubernetes({ kube, scope, target, secrets, spec, runnable });
+      return precheckKubernetes({ kube, scope, target, secrets, images, spec, runnable });
     },
     async check(resource, version, check, signal) {
       const pods = store.sets(resource).flatMap((set): AskedPod[] => {
@@ -238,12 +248,14 @@ const TIDY_MS = 250;
 
 /** The prechecks, where another process holds the target: nothing is opened for acting. */
 export async function inspectKubernetes(
-  asked: Omit<AskedOfKubernetes, 'kube' | 'scope' | 'target'> & {
+  asked: Omit<AskedOfKubernetes, 'kube' | 'scope' | 'target' | 'images'> & {
     name: string;
     kubernetes: KubernetesTarget & { project: string };
   },
 ): Promise<PrecheckResult[]> {
   const { name, kubernetes: target, ...rest } = asked;
   const kube = await openKube(target);
-  return precheckKubernetes({ ...rest, kube, target, scope: scopeOf(name, target) }).finally(() => kube.close());
+  const scope = scopeOf(name, target);
+  const images = openImages({ kube, scope, target, secrets: rest.secrets, digestAt: overNetwork });
+  return precheckKubernetes({ ...rest, kube, target, scope, images }).finally(() => kube.close());
 }

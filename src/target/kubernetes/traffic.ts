@@ -7,8 +7,21 @@ import type { TrafficPolicy } from '../../plan/live.ts';
 import { samePolicy } from '../../plan/traffic.ts';
 import { trafficNames } from '../../plan/versions.ts';
 import { type Cache, openCache } from './cache.ts';
-import { type Kube, type KubeObject, statusOf } from './client.ts';
-import { corePath, LABEL, nameOf, resourceOf, routesPath, type Scope, scopeSelector, versionName } from './names.ts';
+import type { Kube, KubeObject } from './client.ts';
+import type { Fence, Marked } from './fence.ts';
+import { refuseOthers } from './make.ts';
+import {
+  ANNOTATION,
+  corePath,
+  epochOf,
+  LABEL,
+  nameOf,
+  resourceOf,
+  routesPath,
+  type Scope,
+  scopeSelector,
+  versionName,
+} from './names.ts';
 import { service } from './objects.ts';
 import {
   type Acceptance,
@@ -26,6 +39,7 @@ import type { ServedPort } from './view.ts';
 export interface TrafficOptions {
   kube: Kube;
   scope: Scope;
+  fence: Fence;
   gateway: Gateway | undefined;
   drainSeconds: number;
   store: Store;
@@ -39,6 +53,7 @@ interface ServiceView {
   version: string;
   name: string;
   ports: ServedPort[];
+  epoch: number;
 }
 
 export interface Traffic {
@@ -55,6 +70,7 @@ export interface Traffic {
   /** Brings the Services of its versions to what runs, and takes away those of which nothing does. */
   tidy(resource: ResourceId): Promise<void>;
   resources(): Set<ResourceId>;
+  marked(): Marked[];
   /** Takes all of it away. */
   forget(resource: ResourceId): Promise<void>;
   close(): void;
@@ -64,7 +80,7 @@ const ALL: TrafficPolicy = { kind: 'percent', weights: { '': 100 } };
 const isService = (resource: ResourceId) => resource.startsWith('Service/');
 
 export function openTraffic(options: TrafficOptions): Traffic {
-  const { kube, scope, gateway, drainSeconds, store, changed, turned, log } = options;
+  const { kube, scope, fence, gateway, drainSeconds, store, changed, turned, log } = options;
   const specs = new Map<ResourceId, ReplicasSpec>();
   /** Since when a Gateway is seen to have taken up a generation of a route, by its uid and generation. */
   const accepted = new Map<string, number>();
@@ -133,11 +149,13 @@ export function openTraffic(options: TrafficOptions): Traffic {
   }
 
   /** From now on it is settled, whoever looks. */
-  async function forgetBefore({ metadata: { name } }: HttpRoute): Promise<void> {
+  async function forgetBefore({ metadata: { name, generation } }: HttpRoute): Promise<void> {
     try {
-      const body = { metadata: { annotations: { 'sluice/before': null } } };
-      const type = 'application/merge-patch+json';
-      routes?.put(await kube.ask<KubeObject>('PATCH', routesPath(scope, name), { body, type }));
+      const settled = { metadata: { annotations: { [ANNOTATION.before]: null } } };
+      keep(
+        routes,
+        await fence.change(routesPath(scope, name), (found) => (isAt(found, generation) ? settled : undefined)),
+      );
     } catch (error) {
       log(`HTTPRoute ${name} cannot be changed: ${(error as Error).message}`, {});
     }
@@ -163,10 +181,9 @@ export function openTraffic(options: TrafficOptions): Traffic {
     const ports = portsOf(resource, version);
     const there = services.get(name);
     if (there?.resource === resource && samePorts(there.ports, ports)) return;
-    await refuseOthers(corePath(scope, 'services', name), resource, `Service ${name}`);
-    if (there !== undefined && (there.ports.length === 0) !== (ports.length === 0))
-      await gone(corePath(scope, 'services', name));
-    services.put(await kube.apply(corePath(scope, 'services', name), service(scope, { resource, version, ports })));
+    const path = corePath(scope, 'services', name);
+    if (there !== undefined && (there.ports.length === 0) !== (ports.length === 0)) await remove(path, resource);
+    await apply(services, path, resource, service(scope, { resource, version, ports }));
   }
 
   async function putVersionRoute(resource: ResourceId, version: string): Promise<void> {
@@ -176,33 +193,28 @@ export function openTraffic(options: TrafficOptions): Traffic {
     const name = versionName(resource, version);
     const hostname = `${version}.${host}`;
     if (mine(routes?.get(name), resource)?.spec.hostnames[0] === hostname) return;
-    await refuseOthers(routesPath(scope, name), resource, `HTTPRoute ${name}`);
     const object = versionRoute(scope, gateway, resource, version, host, port.containerPort);
-    routes?.put(await kube.apply(routesPath(scope, name), object));
+    await apply(routes, routesPath(scope, name), resource, object);
   }
 
-  async function refuseOthers(path: string, resource: ResourceId, words: string): Promise<void> {
-    const found = await kube.find<KubeObject>(path);
-    if (found === undefined || resourceOf(found.metadata.labels) === resource) return;
-    throw new Error(
-      `namespace ${scope.namespace} has a ${words} that is not of ${resource}; delete it, or give the resource another name`,
-    );
+  async function apply(cache: Cached, path: string, resource: ResourceId, object: object): Promise<void> {
+    const made = await fence.apply(path, (found) => {
+      refuseOthers(scope, resource, found);
+      return object;
+    });
+    keep(cache, made);
   }
 
-  async function gone(path: string): Promise<void> {
-    try {
-      await kube.ask('DELETE', path);
-    } catch (error) {
-      if (statusOf(error) !== 404) throw error;
-    }
-  }
+  const remove = (path: string, resource: ResourceId) =>
+    fence.remove(path, (found) => mine(found, resource) !== undefined);
 
   async function unroute(resource: ResourceId): Promise<void> {
     const does = policy(resource);
     if (does !== undefined) leaving.set(resource, { policy: does, until: Date.now() + drainSeconds * 1000 });
     later(resource, drainSeconds * 1000);
-    if (routeOf(resource) !== undefined) await gone(routesPath(scope, nameOf(resource)));
-    if (!isService(resource) && servicePolicy(resource)) await gone(corePath(scope, 'services', nameOf(resource)));
+    if (routeOf(resource) !== undefined) await remove(routesPath(scope, nameOf(resource)), resource);
+    if (!isService(resource) && servicePolicy(resource))
+      await remove(corePath(scope, 'services', nameOf(resource)), resource);
   }
 
   async function routeTo(resource: ResourceId, wanted: TrafficPolicy | undefined): Promise<void> {
@@ -231,10 +243,9 @@ export function openTraffic(options: TrafficOptions): Traffic {
     const there = routeOf(resource);
     if (there !== undefined && there.spec.hostnames[0] === host && samePolicy(policyOf(resource, there), wanted))
       return;
-    await refuseOthers(routesPath(scope, nameOf(resource)), resource, `HTTPRoute ${nameOf(resource)}`);
     const before = policy(resource);
     const object = httpRoute(scope, gateway, { resource, host, policy: wanted, before, ports });
-    routes?.put(await kube.apply(routesPath(scope, nameOf(resource)), object));
+    await apply(routes, routesPath(scope, nameOf(resource)), resource, object);
   }
 
   async function tidy(resource: ResourceId): Promise<void> {
@@ -255,8 +266,8 @@ export function openTraffic(options: TrafficOptions): Traffic {
     for (const { version } of servicesOf(resource)) {
       if (version === '' || runs.has(version) || does.includes(version)) continue;
       const name = versionName(resource, version);
-      if (mine(routes?.get(name), resource)) await gone(routesPath(scope, name));
-      await gone(corePath(scope, 'services', name));
+      if (mine(routes?.get(name), resource)) await remove(routesPath(scope, name), resource);
+      await remove(corePath(scope, 'services', name), resource);
     }
   }
 
@@ -275,10 +286,19 @@ export function openTraffic(options: TrafficOptions): Traffic {
     refused: (resource) => refusals.get(resource),
     tidy,
     resources: () => new Set([...services.all()].map(({ resource }) => resource)),
+    marked: () => [
+      ...[...services.all()].map(({ name, epoch }) => ({
+        ...{ path: corePath(scope, 'services', name), epoch, put: services.put },
+      })),
+      ...[...(routes?.all() ?? [])].map((route) => ({
+        ...{ path: routesPath(scope, route.metadata.name), epoch: epochOf(route) },
+        put: (object: KubeObject) => keep(routes, object),
+      })),
+    ],
     async forget(resource) {
       for (const each of routes?.all() ?? [])
-        if (mine(each, resource)) await gone(routesPath(scope, each.metadata.name));
-      for (const { name } of servicesOf(resource)) await gone(corePath(scope, 'services', name));
+        if (mine(each, resource)) await remove(routesPath(scope, each.metadata.name), resource);
+      for (const { name } of servicesOf(resource)) await remove(corePath(scope, 'services', name), resource);
       specs.delete(resource);
       leaving.delete(resource);
       refusals.delete(resource);
@@ -290,12 +310,17 @@ export function openTraffic(options: TrafficOptions): Traffic {
   };
 }
 
+type Cached = Pick<Cache<unknown>, 'put'> | undefined;
+const keep = (cache: Cached, object: KubeObject | undefined) => object !== undefined && cache?.put(object);
+const isAt = ({ metadata }: KubeObject, generation: number | undefined) => metadata.generation === generation;
+
 function serviceView(object: KubeObject): ServiceView {
   const { metadata, spec } = object as KubeObject & { spec?: { ports?: { name?: string; port: number }[] } };
   return {
     resource: resourceOf(metadata.labels),
     version: metadata.labels?.[LABEL.version] ?? '',
     name: metadata.name,
+    epoch: epochOf(object),
     ports: (spec?.ports ?? []).map(({ name, port }) => ({ ...(name !== undefined && { name }), containerPort: port })),
   };
 }

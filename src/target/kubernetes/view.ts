@@ -1,6 +1,6 @@
 /** What is kept of pods and ReplicaSets, and what it means. PURE. */
 import type { KubeObject } from './client.ts';
-import { ANNOTATION, LABEL, resourceOf, type SetId } from './names.ts';
+import { ANNOTATION, epochOf, LABEL, resourceOf, type SetId } from './names.ts';
 
 interface Condition {
   type: string;
@@ -45,6 +45,7 @@ export interface PodView {
   scheduled: boolean;
   ready: boolean;
   readySince: number | undefined;
+  unreadySince: number | undefined;
   /** It was deleted; it is gone by then at the latest, unless its node does not answer. */
   goneAt: number | undefined;
   /** It ended by itself, and its ReplicaSet has another in its place. */
@@ -91,7 +92,7 @@ export function setView(object: KubeObject): SetView {
     name: metadata.name,
     uid: metadata.uid,
     replicas: spec.replicas ?? 1,
-    epoch: Number(annotations[ANNOTATION.epoch]) || 0,
+    epoch: epochOf(object),
     attempts: (annotations[ANNOTATION.attempts] ?? '').split(' ').filter((attempt) => attempt !== ''),
     createdAt: timeOf(metadata.creationTimestamp),
     scaledAt: timeOf(annotations[ANNOTATION.scaled] ?? metadata.creationTimestamp),
@@ -140,6 +141,7 @@ export function podView(object: KubeObject, before: PodView | undefined, now: nu
     scheduled: spec?.nodeName !== undefined,
     ready: isReady,
     readySince: isReady ? timeOf(ready?.lastTransitionTime) : undefined,
+    unreadySince: isReady ? undefined : timeOf(ready?.lastTransitionTime ?? metadata.creationTimestamp),
     goneAt: metadata.deletionTimestamp === undefined ? undefined : timeOf(metadata.deletionTimestamp),
     over: status.phase === 'Failed' || status.phase === 'Succeeded',
     restarts: isReady ? 0 : Math.max(0, ...(status.containerStatuses ?? []).map(({ restartCount }) => restartCount)),

@@ -55,7 +55,6 @@ export const httpUrl = (address: string, port: number, path: string) =>
   new URL(
     `http://${address.includes(':') ? `[${address}]` : address}:${port}${path.startsWith('/') ? '' : '/'}${path}`,
   );
-export const localUrl = (port: number, path: string) => httpUrl('127.0.0.1', port, path);
 
 /** Answers of 200 to 399 pass; a redirect is not followed. */
 export function askHttp(url: URL, timeoutMs: number, headers: (readonly [string, string])[] = []): Promise<Answer> {

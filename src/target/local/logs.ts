@@ -17,8 +17,8 @@ import { dirname, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { parseQuantity } from '../../manifest/quantity.ts';
 import type { Container, ResourceId } from '../../manifest/resource.ts';
+import { hostFolder, instancesFolder, memberFolder } from '../instances/folders.ts';
 import { logsFolder, resourceFolder, unitFolder } from './folders.ts';
-import { hostFolder, instancesFolder, memberFolder } from './instances/folders.ts';
 import { logFile } from './volumes.ts';
 
 const STDOUT = 'stdout';

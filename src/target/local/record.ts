@@ -47,6 +47,8 @@ export interface UnitRecord {
   containers: ContainerRecord[];
   ready: boolean;
   readySince?: Instant;
+  /** Of one that was ready before. */
+  unreadySince?: Instant;
   startedAt: Instant;
   /** Set before the first step of a stop: whoever finds it goes on stopping. */
   stoppingAt?: Instant;

@@ -4,6 +4,7 @@ import { containerEnded, forgetUnit } from '../replicas/end.ts';
 import { graceMs, type Runtime } from '../replicas/unit.ts';
 import { ask, askCommand, askPort } from './handler.ts';
 import { lastWords } from './logs.ts';
+import { goAbreast } from './priority.ts';
 import { isRunning, listenersOn, membersOf, sendSignal, socketsOf, userOf } from './processes.ts';
 import type { ProcessMark } from './record.ts';
 import { startProcesses } from './start.ts';
@@ -21,6 +22,9 @@ export const localRuntime = (host: Host): Runtime<Running> => ({
       },
       timeoutMs,
     ),
+  gotReady({ containers }) {
+    for (const { record } of containers) if (record.process !== undefined) goAbreast(record.process.pid);
+  },
   holder: (unit, running, port) => holderOf(host, unit, running, port),
   watchEnd: (unit, running) => watchEnd(host, unit, running),
   runs,

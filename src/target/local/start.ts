@@ -9,6 +9,7 @@ import { groupFolders, makeGroups } from './cgroup.ts';
 import { describe, readSecrets } from './describe.ts';
 import { keepWithin, logFilesOf, openOutput } from './logs.ts';
 import { freePort, keptPort, portAgain, wantedPorts } from './ports.ts';
+import { goBehind } from './priority.ts';
 import { markOf } from './processes.ts';
 import { groupName, type Host, type Running, type Unit } from './unit.ts';
 import { identityOf } from './user.ts';
@@ -90,6 +91,7 @@ async function spawnContainer(host: Host, unit: Unit, running: Running, index: n
       const [error] = await once(child, 'error');
       throw new Error(`container ${container.name}: ${(error as Error).message}`);
     }
+    goBehind(child.pid);
     const mark = markOf(child.pid);
     running.spawned = true;
     child.once('exit', (code, signal) => {

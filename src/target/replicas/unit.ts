@@ -35,6 +35,8 @@ export interface Runtime<R extends RunningContainer> {
   ask(running: R, handler: ProbeHandler | LifecycleHandler, timeoutMs: number): Promise<Answer>;
   /** Whose socket listens on a port that the container was given. */
   holder(unit: Unit<R>, running: R, port: number): Promise<'nobody' | 'own' | 'other'>;
+  /** Before it gets requests; also of a unit that an earlier operator found ready. */
+  gotReady?(unit: Unit<R>): void;
   /** Tells of the end of a container that nobody else tells of; until `unit.watching` is aborted. */
   watchEnd(unit: Unit<R>, running: R): Promise<void>;
   runs(running: R): boolean;
@@ -141,6 +143,7 @@ export function liveUnit(unit: Unit): LiveUnit {
     attempt: record.attempt,
     restarts: record.restarts,
     ...(record.readySince === undefined ? {} : { readySince: record.readySince }),
+    ...(record.ready ? {} : { unreadySince: record.unreadySince ?? record.startedAt }),
     ...(record.diedAt === undefined ? {} : { diedAt: record.diedAt }),
     ...(record.message === undefined ? {} : { message: record.message }),
     ...(address === undefined ? {} : { address }),

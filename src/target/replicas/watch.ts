@@ -37,10 +37,13 @@ function judge<R extends RunningContainer>(host: Core<R>, unit: Unit<R>): void {
   const telling = `${ready} ${servedAt(unit)}`;
   if (unit.told === telling && ready === record.ready) return;
   unit.told = telling;
+  if (ready) host.runtime.gotReady?.(unit);
   if (ready !== record.ready) {
     record.ready = ready;
     delete record.readySince;
-    if (ready) {
+    delete record.unreadySince;
+    if (!ready) record.unreadySince = Date.now();
+    else {
       record.readySince = Date.now();
       record.phase = 'running';
       delete record.message;

@@ -1,5 +1,5 @@
 /** What the load balancer of a target does now, looked at again and again so that nobody has to wait for it. */
-import type { SshTarget } from '../../manifest/resource.ts';
+import type { SshTarget } from '../../manifest/target.ts';
 import { type BalancedServer, type HaproxyRuntime, openHaproxyRuntime, openUnixSocket } from '../haproxy/runtime.ts';
 import type { Connections } from './connections.ts';
 

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import ssh2, { Client, type ConnectConfig } from 'ssh2';
-import type { SshTarget } from '../../manifest/resource.ts';
+import type { SshTarget } from '../../manifest/target.ts';
 import { type Expected, expectedKeys, parseKnownHosts } from './known-hosts.ts';
 
 export interface Login {

@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream';
 import PQueue from 'p-queue';
 import type { Client } from 'ssh2';
-import type { SshHost, SshTarget } from '../../manifest/resource.ts';
+import type { SshHost, SshTarget } from '../../manifest/target.ts';
 import type { Shell } from '../hosts/shell.ts';
 import { connect } from './connect.ts';
 import { createLink, type Link } from './link.ts';

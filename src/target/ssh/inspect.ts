@@ -1,5 +1,6 @@
 /** A look at hosts from beside the operator: nothing is taken over, nothing is begun, nothing is kept. */
-import type { InstanceResource, SshTarget } from '../../manifest/resource.ts';
+import type { InstanceResource } from '../../manifest/resource.ts';
+import type { SshTarget } from '../../manifest/target.ts';
 import type { Live } from '../../plan/live.ts';
 import type { Plan } from '../../plan/plan.ts';
 import type { PrecheckResult } from '../../rollout/state.ts';

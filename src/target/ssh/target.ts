@@ -1,11 +1,12 @@
 /**
  * Hosts that are there already, reached over SSH. All that is true of a unit lies beside it, on its host
- * (`~/.sluice/<Kind>-<name>/<unit>`, see hosts/scripts.ts) and at the load balancer: nothing here must outlive the operator.
+ * (`~/.sluice/<Kind>-<name>/<unit>`, see hosts/scripts/parts.ts) and at the load balancer: nothing here must outlive the operator.
  */
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { isReplicasSpec } from '../../manifest/kinds.ts';
-import type { AnyRunnable, InstanceSpec, ResourceId, SshHost, SshTarget } from '../../manifest/resource.ts';
+import type { AnyRunnable, InstanceSpec, ResourceId } from '../../manifest/resource.ts';
+import type { SshHost, SshTarget } from '../../manifest/target.ts';
 import type { Live, LiveInstance } from '../../plan/live.ts';
 import type { Action } from '../../rollout/decision.ts';
 import { openUnitPlace } from '../hosts/attempts.ts';
@@ -35,7 +36,7 @@ export interface SshTargetOptions {
 interface Tracked {
   resource: ResourceId;
   spec: InstanceSpec;
-  units: Map<string, { unit: HostUnit; end: AbortController }>;
+  units: Map<string, { unit: HostUnit; former: boolean; end: AbortController }>;
   /** What was told of each last. */
   told: WeakMap<HostUnit, string>;
 }
@@ -107,9 +108,10 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
   }
 
   function liveOf(own: Tracked): Live {
-    const those = unitsOf(own);
-    const complete = !isBalancerUnseen() && those.every(isKnown);
-    return { observedAt: Date.now(), complete, units: [], instances: those.map((unit) => liveOfUnit(own, unit)) };
+    const those = [...own.units.values()];
+    const complete = !isBalancerUnseen() && those.every(({ unit }) => isKnown(unit));
+    const instances = those.map(({ unit, former }) => ({ ...liveOfUnit(own, unit), ...(former && { former }) }));
+    return { observedAt: Date.now(), complete, units: [], instances };
   }
 
   function watch(own: Tracked, host: SshHost, controlPlane: boolean): { unit: HostUnit; end: AbortController } {
@@ -128,15 +130,18 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
     return { unit, end };
   }
 
-  /** Hosts are watched from when they are members of it until they are not. */
-  function track(resource: ResourceId, spec: InstanceSpec): Tracked {
+  /** Hosts are watched from when they are members of it until they are not, and no rollout has them. */
+  function track(resource: ResourceId, spec: InstanceSpec, frozen: readonly string[] = []): Tracked {
     const own: Tracked = tracked.get(resource) ?? { resource, spec, units: new Map(), told: new WeakMap() };
     own.spec = spec;
     tracked.set(resource, own);
-    const members = membersInOrder(ssh, spec);
+    const members = membersInOrder(ssh, spec, frozen);
     const before = own.units;
     own.units = new Map(
-      members.map(({ host, controlPlane }) => [host.name, before.get(host.name) ?? watch(own, host, controlPlane)]),
+      members.map(({ host, controlPlane, former }) => [
+        host.name,
+        { ...(before.get(host.name) ?? watch(own, host, controlPlane)), former },
+      ]),
     );
     for (const [member, { end }] of before) if (!own.units.has(member)) end.abort();
     return own;
@@ -240,7 +245,7 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
     },
     async precheck(resource, spec, runnable, plan, signal) {
       if (isReplicasSpec(spec) || 'template' in runnable) throw new Error(`${resource} has no hosts`);
-      const units = [...known(resource).units.values()].map(({ unit }) => unit);
+      const units = [...known(resource).units.values()].filter(({ former }) => !former).map(({ unit }) => unit);
       return precheckHosts({ resource, spec, runnable, plan, units, balancer, connections, signal });
     },
     check: (resource) => Promise.reject(new Error(`${resource} has no versions to check`)),
@@ -248,10 +253,10 @@ export async function openSshTarget(options: SshTargetOptions): Promise<UnitDriv
       const { host } = unitOf(resource, id);
       return verifyHost({ resource, host, shell: connections.shell(host.name), signal }, checks);
     },
-    async declare(resource, spec) {
+    async declare(resource, spec, frozen) {
       if (isReplicasSpec(spec)) throw new Error(`${resource} has replicas, and target ${name} has hosts only`);
       declared.specs.set(resource, spec);
-      track(resource, spec);
+      track(resource, spec, frozen);
       await declared.save();
     },
     subscribe(changed) {

@@ -1,5 +1,6 @@
 /** Checks of one host: HTTP is asked from here, commands run there. */
-import type { Check, ResourceId, SshHost } from '../../manifest/resource.ts';
+import type { Check, ResourceId } from '../../manifest/resource.ts';
+import type { SshHost } from '../../manifest/target.ts';
 import type { Shell } from '../hosts/shell.ts';
 import { askHttp } from '../local/handler.ts';
 

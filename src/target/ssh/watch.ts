@@ -1,5 +1,5 @@
 /** One host as a unit of a resource: looked at again and again, so that what is known of it is never waited for. */
-import type { SshHost } from '../../manifest/resource.ts';
+import type { SshHost } from '../../manifest/target.ts';
 import type { UnitPlace } from '../hosts/attempts.ts';
 import type { UnitView } from '../hosts/view.ts';
 

@@ -8,15 +8,18 @@ import type { Checker } from './checker.ts';
 
 /** Whether anything ever happened that explains a pause for this reason. */
 function explained(
-  { history, config }: World,
+  { history, config, target }: World,
   id: ResourceId,
   { reason, message }: NonNullable<Told['rollout']>,
 ): boolean {
   const draft = config.drafts().get(id);
   const events = history.events;
+  // A script that hangs is waited for, longer than it takes to come to rest.
+  const hangs = [...(target.machines.get(id)?.all.values() ?? [])].some(({ attempt }) => attempt?.state === 'running');
   switch (reason) {
     case 'Operator':
       return (
+        hangs ||
         events.some((event) => event.do === 'operate' && event.action === 'pause') ||
         draft === undefined ||
         choice(kindOf(id), draft, 'paused') === 'true'
@@ -50,9 +53,11 @@ function unlike({ target, published }: World, id: ResourceId, draft: Draft): str
   }
   if (id.startsWith('Cluster/')) {
     const nodes = [...(target.machines.get(id)?.all.values() ?? [])];
-    const named = published.get(id)?.message ?? '';
-    // A node that somebody skipped counts as done, and is named.
-    const isOther = (node: Machine) => node.reachable && node.up && node.version !== image && !named.includes(node.id);
+    const { message = '', instances } = published.get(id) ?? {};
+    const outdated = new Set(instances?.listed.filter((one) => one.outdated).map(({ name }) => name));
+    // A node that somebody skipped counts as done, and is named; one that joined later is told to be outdated.
+    const isTold = (node: Machine) => outdated.has(node.id) || message.includes(node.id);
+    const isOther = (node: Machine) => node.reachable && node.up && node.version !== image && !isTold(node);
     const other = nodes.find(isOther);
     if (other !== undefined) return `${other.id} runs ${other.version}, ${image} is declared`;
   }

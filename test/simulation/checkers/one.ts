@@ -1,5 +1,6 @@
 /** One active rollout per resource, by legal steps; one operator acting per repository. */
 import type { ResourceId } from '../../../src/manifest/resource.ts';
+import { STATUS_REF } from '../../../src/status/names.ts';
 import type { Process } from '../process.ts';
 import { type Checker, ENDED } from './checker.ts';
 
@@ -26,9 +27,21 @@ function reachable(from: string, to: string): boolean {
 export const oneRollout: Checker = (report) => ({
   begins(world) {
     const last = new Map<ResourceId, { id: number; phase: string; to: string }>();
-    world.published.watch(({ by, changed }) => {
+    /** A person wrote to the branch, and since then this operator. */
+    let foreign = false;
+    let writer: Process | undefined;
+    world.published.watch(({ by, changed, moves }) => {
+      // On top of it two operators may write, one after the other: what the earlier wrote binds the later no more than what is below.
+      if (moves.some(({ ref }) => ref === STATUS_REF)) {
+        if (foreign && by !== writer && writer !== undefined) last.clear();
+        foreign = by === undefined || (foreign && (writer === undefined || by === writer));
+        writer = by;
+      }
       // What was pushed and not answered was not taken for decided: it is decided anew, perhaps otherwise.
-      if (by !== undefined && world.remote.faults.lose > 0) return;
+      if (by !== undefined && world.remote.faults.lose > 0) {
+        for (const id of changed.keys()) last.delete(id);
+        return;
+      }
       for (const [id, told] of changed) {
         const before = last.get(id);
         const { rollout } = told ?? {};

@@ -50,15 +50,16 @@ export const putBack: Checker = (report) => {
         const lost = world.history.events.some(
           (event) => event.do === 'status' && (event.how === 0 || event.how === 2),
         );
+        const draft = world.config.drafts().get(id);
         for (const machine of machines.all.values()) {
-          if (lost && !machine.created) continue;
+          // Without a valid manifest as well nobody knows what it is to be; the status says so.
+          if (lost && (!machine.created || draft === undefined)) continue;
           if (!machine.reachable || machine.left || !machine.up || machine.attempt?.state === 'running') continue;
           const what = wrong(id, machine);
           const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message)];
           const named = said.some((message) => message.includes(machine.id));
           if (what !== undefined && !named) report(`${id}: nothing is under way, and ${machine.id} ${what}`);
         }
-        const draft = world.config.drafts().get(id);
         if (kind !== 'Fleet' || draft === undefined) continue;
         const held = `[${machines.suspended.join(', ')}]`;
         const wanted = choice(kind, draft, 'suspended');

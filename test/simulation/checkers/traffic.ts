@@ -20,11 +20,13 @@ export const trafficToReady: Checker = (report) => {
 
 export const trafficFirst: Checker = (report) => {
   let world: World | undefined;
+  const sights = createSights();
   return {
+    observed: sights.note,
     begins(begun) {
       world = begun;
     },
-    acts(_, id, action) {
+    acts(process, id, action) {
       if (action.kind === 'update') {
         const machine = world?.target.machines.get(id)?.all.get(action.unit);
         if (machine !== undefined && machine.attempt?.id !== action.attempt && machine.service !== 'out')
@@ -34,8 +36,9 @@ export const trafficFirst: Checker = (report) => {
       const replicas = world?.target.replicas.get(id);
       const unit = replicas?.units.get(action.unit);
       if (replicas === undefined || unit === undefined || !unit.ready || unit.phase === 'stopping') return;
-      const others = [...replicas.units.values()].filter(
-        (other) => other !== unit && other.version === unit.version && other.ready && other.phase !== 'stopping',
+      // As they were seen: one may die between the look and the act.
+      const others = (sights.of(process, id)?.units ?? []).filter(
+        (other) => other.id !== unit.id && other.version === unit.version && other.ready && other.phase !== 'stopping',
       );
       const wanted = trafficNames(replicas.traffic).includes(unit.version);
       if (wanted && others.length === 0)

@@ -20,7 +20,8 @@ export const rollbackTouches: Checker = (report) => {
         const record = rollout.units?.records[rollout.units.ids.indexOf(action.unit)];
         const begunOn = machine?.attempt?.id === action.attempt || machine?.applied.at(-1) === rollout.to;
         // What was being taken out when it turned goes on to where it was going.
-        if (!begunOn && rollout.back === true && record?.state !== 'TakingOut')
+        // Of one that is not there any more nothing is known, and nothing comes of it.
+        if (machine !== undefined && !begunOn && rollout.back === true && record?.state !== 'TakingOut')
           report(`${id}: ${action.unit} was not updated, and the way back does ${action.kind}`);
       }
       if (action.kind !== 'stop') return;

@@ -73,6 +73,8 @@ export async function startEngine(more: string[] = []): Promise<TestEngine> {
           .getContainer(Id)
           .remove({ force: true, v: true })
           .catch(() => {});
+      for (const { Id, Labels } of await docker.listNetworks())
+        if (Labels?.['sluice/project'] !== undefined) await docker.getNetwork(Id).remove();
       const ended = once(daemon, 'exit');
       daemon.kill('SIGTERM');
       await ended;
@@ -138,6 +140,8 @@ async function nodeImage(root: string, docker: Docker): Promise<void> {
   };
   put(program, 'node');
   put('/bin/busybox', 'bin/busybox');
+  // Debian's busybox has none.
+  put('/usr/bin/flock', 'bin/flock');
   for (const tool of TOOLS) symlinkSync('busybox', join(folder, 'bin', tool));
   for (const library of libraries) put(library, library);
   mkdirSync(join(folder, 'tmp'), { mode: 0o1777 });
@@ -151,7 +155,11 @@ async function nodeImage(root: string, docker: Docker): Promise<void> {
   });
 }
 
-const TOOLS = ['sh', 'cat', 'sleep', 'test', 'true', 'false', 'echo', 'wget', 'touch', 'ls', 'id'];
+/** Of them those that scripts of instances are run by, too. */
+const TOOLS =
+  'sh cat sleep test true false echo wget touch ls id chmod chown cp cut date df env grep head kill ln mkdir mkfifo mktemp mv ps rm sed setsid sync tail timeout tr'.split(
+    ' ',
+  );
 
 /** A tar of the folder, which is removed. */
 function packed(root: string, folder: string): string {

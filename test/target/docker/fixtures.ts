@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DockerTarget, PodTemplate, ResourceId, Runnable } from '../../../src/manifest/resource.ts';
+import type { PodTemplate, ResourceId, Runnable } from '../../../src/manifest/resource.ts';
+import type { DockerTarget } from '../../../src/manifest/target.ts';
 import { type DockerTargetOptions, openDockerTarget } from '../../../src/target/docker/target.ts';
 import type { UnitDriver } from '../../../src/target/ports.ts';
 import { container, type FakeRouter, fakeRouter, runnable } from '../local/fixtures.ts';
@@ -46,6 +47,16 @@ interface Cleaning {
 
 let places = 0;
 
+/** With what they mounted of their own; of one project, whoever made them. */
+export async function removeContainers({ docker }: TestEngine, project: string): Promise<void> {
+  const filters = { label: [`sluice/project=${project}`] };
+  for (const { Id } of await docker.listContainers({ all: true, filters }))
+    await docker
+      .getContainer(Id)
+      .remove({ force: true, v: true })
+      .catch(() => {});
+}
+
 export function dockerPlace(t: Cleaning, engine: TestEngine, more: Partial<DockerTarget> = {}): DockerPlace {
   const dataDir = mkdtempSync(join(tmpdir(), 'sluice-docker-data-'));
   const drivers: UnitDriver[] = [];
@@ -72,12 +83,7 @@ export function dockerPlace(t: Cleaning, engine: TestEngine, more: Partial<Docke
   };
   t.teardown(async () => {
     for (const driver of drivers) await driver.close();
-    const filters = { label: [`sluice/project=${here.target.project}`] };
-    for (const { Id } of await engine.docker.listContainers({ all: true, filters }))
-      await engine.docker
-        .getContainer(Id)
-        .remove({ force: true, v: true })
-        .catch(() => {});
+    await removeContainers(engine, here.target.project);
     rmSync(dataDir, { recursive: true, force: true });
   });
   return here;

@@ -1,5 +1,6 @@
 /** A registry of the test's own, on a loopback port, that asks for a password. */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -14,7 +15,14 @@ export interface TestRegistry {
   user: { username: Buffer; password: Buffer };
   /** Pushes an image of the engine under `name`, which begins with the address, and takes it off the engine. */
   push(docker: Docker, image: string, name: string): Promise<void>;
+  /** Puts an image that says `text`, without an engine; of a registry that asks for a password. Returns its digest. */
+  put(repository: string, tag: string, text: string): Promise<string>;
   end(): Promise<void>;
+}
+
+/** `auth` of the registry's configuration; default: a user with a password. */
+export interface RegistryOptions {
+  auth?: object;
 }
 
 const PROGRAM = '/usr/bin/docker-registry';
@@ -22,7 +30,7 @@ const PASSWORD = 'opensesame';
 /** bcrypt of it. */
 const HASH = '$2y$05$abcdefghijklmnopqrstuuQbLfdQZSxZ9gjhA5V9o8Tyc6aQRO0Qi';
 
-export async function startRegistry(): Promise<TestRegistry> {
+export async function startRegistry({ auth }: RegistryOptions = {}): Promise<TestRegistry> {
   if (!existsSync(PROGRAM)) throw new Error(`there is no ${PROGRAM}: apt-get install docker-registry`);
   const root = mkdtempSync(join(tmpdir(), 'sluice-registry-'));
   const address = `127.0.0.1:${await freePort()}`;
@@ -30,7 +38,7 @@ export async function startRegistry(): Promise<TestRegistry> {
   const config = {
     ...{ version: 0.1, log: { level: 'error' }, http: { addr: address } },
     storage: { filesystem: { rootdirectory: join(root, 'data') } },
-    auth: { htpasswd: { realm: 'test', path: join(root, 'users') } },
+    auth: auth ?? { htpasswd: { realm: 'test', path: join(root, 'users') } },
   };
   writeFileSync(join(root, 'config.yml'), JSON.stringify(config));
   const registry = spawn(PROGRAM, ['serve', join(root, 'config.yml')], { stdio: 'ignore' });
@@ -55,6 +63,7 @@ export async function startRegistry(): Promise<TestRegistry> {
       });
       await docker.getImage(name).remove();
     },
+    put: (repository, tag, text) => putImage(`http://${address}/v2/${repository}`, tag, text),
     async end() {
       const ended = once(registry, 'exit');
       registry.kill('SIGTERM');
@@ -62,6 +71,26 @@ export async function startRegistry(): Promise<TestRegistry> {
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+async function putImage(base: string, tag: string, text: string): Promise<string> {
+  const headers = { authorization: `Basic ${Buffer.from(`deploy:${PASSWORD}`).toString('base64')}` };
+  const config = JSON.stringify({ architecture: 'amd64', os: 'linux', config: { Labels: { text } }, rootfs: {} });
+  const digest = (content: string) => `sha256:${createHash('sha256').update(content).digest('hex')}`;
+  const begun = await fetch(`${base}/blobs/uploads/`, { method: 'POST', headers });
+  const upload = new URL(begun.headers.get('location') ?? '', base);
+  upload.searchParams.set('digest', digest(config));
+  await fetch(upload, { method: 'PUT', headers, body: config });
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const described = { mediaType: 'application/vnd.oci.image.config.v1+json', size: config.length };
+  const manifest = JSON.stringify({
+    ...{ schemaVersion: 2, mediaType, layers: [] },
+    config: { ...described, digest: digest(config) },
+  });
+  const sent = { ...headers, 'content-type': mediaType };
+  const { status } = await fetch(`${base}/manifests/${tag}`, { method: 'PUT', headers: sent, body: manifest });
+  if (status !== 201) throw new Error(`the registry does not take an image: ${status}`);
+  return digest(manifest);
 }
 
 async function freePort(): Promise<number> {

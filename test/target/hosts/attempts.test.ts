@@ -6,6 +6,7 @@ import { type Attempt, openUnitPlace, type UnitPlace } from '../../../src/target
 import { localShell, type Shell } from '../../../src/target/hosts/shell.ts';
 import type { AttemptView, UnitView } from '../../../src/target/hosts/view.ts';
 import { temporary } from '../../support/git-servers.ts';
+import { until } from '../../support/until.ts';
 import { HOSTILE } from './hostile.ts';
 
 const { signal } = new AbortController();
@@ -19,8 +20,12 @@ interface Site {
   file(name: string): string;
 }
 
-function site(t: Test, name = 'web-1'): Site {
+/** `programs`: of a folder in front of all others, by their names. */
+function site(t: Test, name = 'web-1', programs: Record<string, string> = {}): Site {
   const root = temporary('hosts');
+  const bin = join(root, 'programs');
+  if (Object.keys(programs).length > 0) mkdirSync(bin);
+  for (const [program, text] of Object.entries(programs)) writeFileSync(join(bin, program), text, { mode: 0o755 });
   t.teardown(async () => {
     const folder = join(root, '.sluice', 'Fleet-web', name);
     // What was begun may still be writing its outcome.
@@ -28,7 +33,7 @@ function site(t: Test, name = 'web-1'): Site {
     if (existsSync(folder)) while ((await place.look({ signal, waitSeconds: 5 })).attempts.update?.state === 'running');
     await rm(root, { recursive: true, force: true, maxRetries: 5 });
   });
-  const shell = localShell({ env: { PATH: process.env.PATH ?? '', HOME: root, USER: 'deploy' } });
+  const shell = localShell({ env: { PATH: `${bin}:${process.env.PATH}`, HOME: root, USER: 'deploy' } });
   const folder = join(root, '.sluice', 'Fleet-web', name);
   writeFileSync(join(root, 'boot'), 'boot-one\n');
   const at = (epoch: number) =>
@@ -58,14 +63,6 @@ async function ended(place: UnitPlace, kind: 'update' | 'drain' | 'undrain' = 'u
     const attempt = (await place.look({ signal, waitSeconds: 20 })).attempts[kind];
     if (attempt === undefined) throw new Error('there is no attempt');
     if (attempt.state !== 'running') return attempt;
-  }
-}
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 30_000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within 30 s: ${what}`);
-    await new Promise((later) => setTimeout(later, 10));
   }
 }
 
@@ -390,4 +387,24 @@ test('a machine that answers something else is told of', async (t) => {
   const shell: Shell = { sh: async () => ({ code: 0, stdout: 'This account is not available.\n', stderr: '' }) };
   const place = openUnitPlace({ shell, folder: 'x', epoch: 1 });
   await t.rejects(place.look({ signal }), /something else: This account is not available/);
+});
+
+const BUSYBOX_FLOCK = `#!/bin/sh
+for word; do case $word in -[!sxnu]*) echo "flock: invalid option -- '\${word#-}'" >&2; exit 1 ;; esac; done
+exec /usr/bin/flock "$@"
+`;
+
+test('the lock of a unit needs no more of flock than busybox has, and is waited for', async (t) => {
+  const { place, folder, file } = site(t, 'web-1', { flock: BUSYBOX_FLOCK });
+  await place.begin(run('web-1.1.1', 'echo one >>"$HOME/ran"'), signal);
+  t.match(await ended(place), { state: 'succeeded' });
+  const held = localShell().sh('exec 9>"$1/lock"; flock 9; echo held >"$1/held"; sleep 1; rm "$1/held"', [folder], {
+    ...{ timeoutMs: 30_000, signal },
+  });
+  while (!existsSync(join(folder, 'held'))) await new Promise((resolve) => setTimeout(resolve, 10));
+  await place.begin(run('web-1.1.2', 'echo two >>"$HOME/ran"', { revision: 'r2' }), signal);
+  t.notOk(existsSync(join(folder, 'held')), 'nothing was changed while somebody else had it');
+  await held;
+  t.match(await ended(place), { state: 'succeeded' });
+  t.equal(file('ran'), 'one\ntwo\n');
 });

@@ -46,6 +46,8 @@ export interface FakeApi {
   forbid(verb: string): void;
   /** The next request that matches is carried out, and its answer lost. */
   lose(method: string, path: RegExp): void;
+  /** The next request that matches is looked up now, and answered when it is let go. */
+  hold(method: string, path: RegExp): { seen: Promise<void>; go(): void };
   /** Ends all watches; `forget`: what was before cannot be asked for any more. */
   dropWatches(forget?: boolean): void;
   watches(): number;
@@ -61,6 +63,7 @@ export async function startApi(): Promise<FakeApi> {
   const answers = new Map<string, Json>();
   const forbidden = new Set<string>();
   const losses: { method: string; path: RegExp }[] = [];
+  const held: { method: string; path: RegExp; saw(): void; until: Promise<void> }[] = [];
   let written: (path: string, object: Json) => void = () => {};
   let version = 1000;
   let oldest = 0;
@@ -78,13 +81,16 @@ export async function startApi(): Promise<FakeApi> {
   };
   function store(path: string, object: Json, by: string): Json {
     const before = objects.get(path);
+    if (path.includes('/httproutes/')) defaultRoute(object);
     object.metadata.name ??= path.slice(path.lastIndexOf('/') + 1);
     object.metadata.namespace ??= /\/namespaces\/([^/]+)\//.exec(path)?.[1];
     object.metadata.uid ??= randomUUID();
     object.metadata.creationTimestamp ??= new Date().toISOString();
     const changed = before === undefined || JSON.stringify(specOf(before)) !== JSON.stringify(specOf(object));
     object.metadata.generation = (before?.metadata.generation ?? 0) + (changed ? 1 : 0);
-    object.metadata.managedFields = [{ manager: by, fieldsV1: { 'f:spec': { filler: 'x'.repeat(200) } } }];
+    object.metadata.managedFields = [
+      { manager: by, operation: 'Update', fieldsV1: { 'f:spec': { filler: 'x'.repeat(200) } } },
+    ];
     objects.set(path, object);
     record(before === undefined ? 'ADDED' : 'MODIFIED', path, object);
     return object;
@@ -105,9 +111,14 @@ export async function startApi(): Promise<FakeApi> {
     const method = request.method ?? 'GET';
     let text = '';
     for await (const part of request) text += part;
-    const send = (status: number, body: Json) => {
+    const one = held.findIndex((each) => each.method === method && each.path.test(path));
+    const hold = one < 0 ? undefined : held.splice(one, 1)[0];
+    const send = async (status: number, body: Json) => {
+      const text = JSON.stringify(body);
+      hold?.saw();
+      await hold?.until;
       response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(body));
+      response.end(text);
     };
     const fail = (status: number, message: string, reason = '') =>
       send(status, { kind: 'Status', code: status, message, reason });
@@ -166,7 +177,7 @@ export async function startApi(): Promise<FakeApi> {
       const at = `${path}/${object.metadata.name}`;
       if (parameter('dryRun') !== '') return send(201, object);
       if (objects.has(at)) return fail(409, `${object.metadata.name} already exists`, 'AlreadyExists');
-      return wrote(201, at, store(at, object, 'client'));
+      return wrote(201, at, store(at, object, parameter('fieldManager')));
     }
     if (method === 'POST' && path.endsWith('/eviction')) {
       remove(collectionOf(path));
@@ -177,30 +188,37 @@ export async function startApi(): Promise<FakeApi> {
       response.end(`${parameter('container')} of ${path.split('/').at(-2)} wrote this\n`);
       return;
     }
+    const set = path.endsWith('/scale') ? objects.get(collectionOf(path)) : undefined;
+    if (set !== undefined) {
+      if (method === 'GET') return send(200, { spec: { replicas: set.spec.replicas } });
+      const scaled = { ...set, spec: { ...set.spec, replicas: JSON.parse(text).spec.replicas } };
+      return wrote(200, collectionOf(path), store(collectionOf(path), scaled, 'client'));
+    }
     const before = objects.get(path);
-    if (method === 'PATCH' && request.headers['content-type'] === 'application/apply-patch+yaml')
-      return wrote(
-        200,
-        path,
-        store(path, merged(structuredClone(before), JSON.parse(text)), parameter('fieldManager')),
-      );
+    const isOther = ({ resourceVersion, uid }: Json = {}) =>
+      (resourceVersion ?? before?.metadata.resourceVersion) !== before?.metadata.resourceVersion ||
+      (uid ?? before?.metadata.uid) !== before?.metadata.uid;
+    const conflict = () => fail(409, 'it was changed', 'Conflict');
+    if (method === 'PATCH' && request.headers['content-type'] === 'application/apply-patch+yaml') {
+      const applied = JSON.parse(text);
+      if (isOther(applied.metadata)) return conflict();
+      return wrote(200, path, store(path, merged(structuredClone(before), applied), parameter('fieldManager')));
+    }
     if (before === undefined) return fail(404, `${path} not found`, 'NotFound');
     if (method === 'GET') return send(200, before);
     if (method === 'DELETE') {
+      if (text !== '' && isOther(JSON.parse(text).preconditions)) return conflict();
       remove(path);
       return wrote(200, path, {});
     }
     if (method === 'PUT') {
       const object = JSON.parse(text);
-      const its = object.metadata.resourceVersion;
-      if (its !== undefined && its !== before.metadata.resourceVersion) return fail(409, 'it was changed', 'Conflict');
+      if (isOther(object.metadata)) return conflict();
       return wrote(200, path, store(path, object, 'client'));
     }
     if (method === 'PATCH' && request.headers['content-type'] === 'application/merge-patch+json') {
       const patch = JSON.parse(text);
-      for (const its of ['resourceVersion', 'uid'])
-        if ((patch.metadata?.[its] ?? before.metadata[its]) !== before.metadata[its])
-          return fail(409, 'it was changed', 'Conflict');
+      if (isOther(patch.metadata)) return conflict();
       return wrote(200, path, store(path, merged(structuredClone(before), patch), 'client'));
     }
     if (method === 'PATCH') {
@@ -249,6 +267,17 @@ export async function startApi(): Promise<FakeApi> {
     recover: () => void refusals.splice(0),
     answer: (path, body) => void answers.set(path, body),
     refuse: (method, path, status, message, times = 1) => void refusals.push({ method, path, status, message, times }),
+    hold(method, path) {
+      let [saw, go] = [() => {}, () => {}];
+      const seen = new Promise<void>((resolve) => {
+        saw = resolve;
+      });
+      const until = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      held.push({ method, path, saw, until });
+      return { seen, go };
+    },
     lose: (method, path) => void losses.push({ method, path }),
     dropWatches(forget = false) {
       if (forget) oldest = ++version;
@@ -260,6 +289,15 @@ export async function startApi(): Promise<FakeApi> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** What the API adds to a route. */
+function defaultRoute({ spec }: Json): void {
+  for (const rule of spec?.rules ?? []) {
+    rule.matches ??= [{}];
+    for (const match of rule.matches) match.path ??= { type: 'PathPrefix', value: '/' };
+    for (const backend of rule.backendRefs ?? []) Object.assign(backend, { group: '', kind: 'Service', ...backend });
+  }
 }
 
 function selects(selector: string, { metadata: { labels = {} } }: Json): boolean {

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { type CacheOptions, isNewer, openCache } from '../../../src/target/kubernetes/cache.ts';
 import { type KubeObject, openKube } from '../../../src/target/kubernetes/client.ts';
-import { until } from '../../e2e/support.ts';
+import { until } from '../../support/until.ts';
 import { type FakeApi, startApi } from './api.ts';
 
 const PODS = '/api/v1/namespaces/shop/pods';

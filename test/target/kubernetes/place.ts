@@ -1,15 +1,28 @@
 /** A driver of a namespace of the test's own, and the operator's controller that moves resources on it. */
 import type { Test } from 'tap';
 import { systemClock } from '../../../src/clock.ts';
-import type { KubernetesTarget, ReplicasResource, ResourceId, Runnable } from '../../../src/manifest/resource.ts';
+import { toJsonText } from '../../../src/manifest/json-text.ts';
+import type { ReplicasResource, ResourceId, Runnable } from '../../../src/manifest/resource.ts';
 import { runnableOf } from '../../../src/manifest/runnable.ts';
+import type { KubernetesTarget } from '../../../src/manifest/target.ts';
 import { type Controller, createController } from '../../../src/operator/controller.ts';
 import type { State } from '../../../src/rollout/state.ts';
-import { openKubernetesTarget } from '../../../src/target/kubernetes/target.ts';
+import { type KubernetesTargetOptions, openKubernetesTarget } from '../../../src/target/kubernetes/target.ts';
 import type { UnitDriver } from '../../../src/target/ports.ts';
-import { until } from '../../e2e/support.ts';
+import { until } from '../../support/until.ts';
+import { container } from '../local/fixtures.ts';
 import { type FakeApi, startApi } from './api.ts';
 import { type Cluster, runControllers } from './controllers.ts';
+
+const template = (image: string) => ({
+  metadata: { labels: {} },
+  spec: { containers: [container({ image })], volumes: [], terminationGracePeriodSeconds: 5 },
+});
+/** The same, with one container of this image. */
+export const running = (made: ReplicasResource, image: string): ReplicasResource => ({
+  ...made,
+  runnable: { ...made.runnable, template: toJsonText(template(image)) },
+});
 
 export interface KubernetesPlace {
   api: FakeApi;
@@ -19,7 +32,7 @@ export interface KubernetesPlace {
   logged: string[];
   /** What the controller could not do. */
   failed: string[];
-  open(epoch?: number): Promise<UnitDriver>;
+  open(epoch?: number, more?: Partial<KubernetesTargetOptions>): Promise<UnitDriver>;
 }
 
 export const at = (plural: string) => `/api/v1/namespaces/shop/${plural}`;
@@ -32,18 +45,23 @@ export async function kubernetesPlace(
   target: Partial<KubernetesTarget> = {},
 ): Promise<KubernetesPlace> {
   const api = await startApi();
+  api.answer('/version', { gitVersion: 'v1.36.2', major: '1', minor: '36' });
   const kubeconfig = api.kubeconfig(t.testdir());
   const cluster = runControllers(api, 'shop', over);
   const drivers: UnitDriver[] = [];
   let last = 0;
   const here: KubernetesPlace = {
     ...{ api, cluster, kubeconfig, secrets: {}, logged: [], failed: [] },
-    async open(epoch = ++last) {
+    async open(epoch = ++last, more = {}) {
       const driver = await openKubernetesTarget({
         name: 'prod',
         kubernetes: { context: 'test', kubeconfig, namespace: 'shop', drainSeconds: 0, project: 'test', ...target },
         secrets: { read: async (name) => here.secrets[name] },
         epoch,
+        digestAt: async () => {
+          throw new Error('no registry here');
+        },
+        ...more,
         log: (message) => here.logged.push(message),
       });
       drivers.push(driver);
@@ -125,7 +143,7 @@ export function roll(
         const now = state();
         return now !== undefined && holds(now) ? now : undefined;
       },
-      20,
+      90,
       5,
     ).catch((error: Error) => {
       const live = controller.live(id);

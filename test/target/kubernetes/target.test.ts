@@ -2,10 +2,12 @@ import t, { type Test } from 'tap';
 import { toJsonText } from '../../../src/manifest/json-text.ts';
 import type { ReplicasResource, Runnable, WorkloadSpec } from '../../../src/manifest/resource.ts';
 import { readPodLogs } from '../../../src/target/kubernetes/logs.ts';
-import { until } from '../../e2e/support.ts';
 import { workload } from '../../support/resources.ts';
+import { until } from '../../support/until.ts';
 import { container } from '../local/fixtures.ts';
 import { at, type KubernetesPlace, kubernetesPlace, roll, SETS } from './place.ts';
+
+// Each target asks who it is by a process of its own.
 
 const TOMCAT = 'Workload/tomcat';
 
@@ -100,7 +102,7 @@ t.test('many replicas are moved by few writes', async (t) => {
   it.commit(tomcat('aaaaaaaaaa', wide));
   await it.settled(1);
   const first = here.api.writes.filter((write) => write.includes('replicasets')).length;
-  t.equal(first, 2, 'one makes the ReplicaSet, one asks for all of its pods');
+  t.equal(first, 3, 'one makes the ReplicaSet, one gives it to apply, one asks for all of its pods');
   it.commit(tomcat('bbbbbbbbbb', wide));
   await it.settled(2);
   t.equal(here.cluster.most(), 100);
@@ -201,7 +203,8 @@ t.test('a write whose answer is lost is looked up, and one that is refused is ma
   here.api.refuse('POST', /replicasets/, 500, 'etcd is away');
   it.commit(tomcat('bbbbbbbbbb'));
   await it.settled(2);
-  t.match(here.logged, [/ReplicaSet tomcat-bbbbbbbbbb cannot be changed: etcd is away/]);
+  const failed = here.logged.filter((line) => line.startsWith('ReplicaSet'));
+  t.strictSame(failed, ['ReplicaSet tomcat-bbbbbbbbbb cannot be changed: etcd is away']);
   it.stop();
 });
 

@@ -1,21 +1,11 @@
 import t from 'tap';
-import { toJsonText } from '../../../src/manifest/json-text.ts';
 import type { ReplicasResource, ServiceSpec } from '../../../src/manifest/resource.ts';
-import { until } from '../../e2e/support.ts';
 import { service, workload } from '../../support/resources.ts';
-import { container } from '../local/fixtures.ts';
-import { at, kubernetesPlace, ROUTES, roll, SETS } from './place.ts';
+import { until } from '../../support/until.ts';
+import { at, kubernetesPlace, ROUTES, roll, running, SETS } from './place.ts';
 
 const SHOP = 'Service/shop';
 const GATEWAY = { gateway: { name: 'public', namespace: 'gateways' } };
-const template = (image: string) => ({
-  metadata: { labels: {} },
-  spec: { containers: [container({ image })], volumes: [], terminationGracePeriodSeconds: 5 },
-});
-const running = (made: ReplicasResource, image: string): ReplicasResource => ({
-  ...made,
-  runnable: { ...made.runnable, template: toJsonText(template(image)) },
-});
 const shop = (revision: string, over: Partial<ServiceSpec> = {}): ReplicasResource =>
   running(service(revision, { keepVersions: 0, ...over }), `shop:${revision}`);
 
@@ -89,6 +79,7 @@ t.test(
   async (t) => {
     const here = await kubernetesPlace(t, {}, GATEWAY);
     here.api.put(`${at('services')}/tomcat`, (object) => {
+      object.kind = 'Service';
       object.spec = { ports: [{ port: 1 }] };
     });
     const it = roll(await here.open(), 'Workload/tomcat');

@@ -7,9 +7,10 @@ import type { UnitView } from '../../../src/target/hosts/view.ts';
 import { readWeights, writeWeights } from '../../../src/target/ssh/balancer.ts';
 import { LEAVING_MS, liveInstance } from '../../../src/target/ssh/instance.ts';
 import type { HostUnit } from '../../../src/target/ssh/watch.ts';
+import { until } from '../../support/until.ts';
 import { type Haproxy, noHaproxy, startHaproxy } from '../haproxy/haproxy.ts';
 import { all, drive, ended, fleetSpec, inLive } from './driver.ts';
-import { noSshd, startHosts, until } from './hosts.ts';
+import { noSshd, startHosts } from './hosts.ts';
 
 const real = { skip: noSshd || noHaproxy, timeout: 180_000 };
 const web = () => ({ role: 'web' });

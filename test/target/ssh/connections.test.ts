@@ -3,10 +3,11 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import type { SshTarget } from '../../../src/manifest/resource.ts';
+import type { SshTarget } from '../../../src/manifest/target.ts';
 import { type Connections, openConnections } from '../../../src/target/ssh/connections.ts';
+import { until } from '../../support/until.ts';
 import { HOSTILE } from '../hosts/hostile.ts';
-import { keygen, noSshd, signalAll, startHosts, type TestHosts, until } from './hosts.ts';
+import { keygen, noSshd, signalAll, startHosts, type TestHosts } from './hosts.ts';
 
 const { signal } = new AbortController();
 const options = { timeoutMs: 30_000, signal };

@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { SshTarget } from '../../../src/manifest/resource.ts';
+import type { SshTarget } from '../../../src/manifest/target.ts';
 import { freePort, temporary } from '../../support/git-servers.ts';
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((path) => existsSync(path));
@@ -220,14 +220,4 @@ async function accepting(port: number, child: ChildProcess): Promise<void> {
     await new Promise((later) => setTimeout(later, 25));
   }
   throw new Error('sshd does not accept connections');
-}
-
-export async function until<T>(what: string, holds: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const end = Date.now() + 60_000;
-  for (;;) {
-    const value = await holds();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`not within a minute: ${what}`);
-    await new Promise((later) => setTimeout(later, 20));
-  }
 }

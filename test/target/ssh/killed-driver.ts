@@ -1,5 +1,5 @@
 /** A driver that begins an update and is then killed by who started it. */
-import type { SshTarget } from '../../../src/manifest/resource.ts';
+import type { SshTarget } from '../../../src/manifest/target.ts';
 import { openSshTarget } from '../../../src/target/ssh/target.ts';
 import { fleetSpec, runnableOf } from './driver.ts';
 

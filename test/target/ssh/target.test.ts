@@ -3,9 +3,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { readSshLogs } from '../../../src/target/ssh/target.ts';
+import { until } from '../../support/until.ts';
 import { HOSTILE } from '../hosts/hostile.ts';
 import { all, clusterSpec, drive, ended, fleetSpec, inLive } from './driver.ts';
-import { killSession, noSshd, startHosts, type TestHost, until } from './hosts.ts';
+import { killSession, noSshd, startHosts, type TestHost } from './hosts.ts';
 
 const { signal } = new AbortController();
 const real = { skip: noSshd, timeout: 180_000 };
@@ -321,6 +322,36 @@ test('without a drain command a node is only cordoned; one that fails fails', re
   await it.driver.declare(it.id, clusterSpec({ drain, versionCommand: ['echo', '1.36.3'] }));
   await it.until('it fails', drained('failed'), () => it.takeOut('node-1', 'node-1.7.2', true));
   t.match((await it.unit('node-1')).drain, { id: 'node-1.7.2', message: 'exited with code 9: evicting' });
+});
+
+test('a host that is selected no more stays while a rollout has it, for the next driver too', real, async (t) => {
+  const labels = (name: string) => ({ role: name === 'web-1' ? 'web' : 'db' });
+  const hosts = await startHosts(t, { names: ['web-1', 'db-1', 'db-2'], labels });
+  const it = await drive(t, hosts, fleetSpec({ members: { selector: { role: 'db' } } }));
+  await it.until(
+    'all are seen',
+    all(({ ready }) => ready),
+  );
+  await it.takeOut('db-1', 'db-1.2.1');
+  await it.update('db-1', 'db-1.2.1', 'r1', { run: 'true' });
+  await it.driver.declare(it.id, fleetSpec(), ['db-1', 'gone-1']);
+  t.match((await it.look()).instances, [
+    { id: 'db-1', former: true, service: 'out' },
+    { id: 'web-1', former: undefined },
+  ]);
+  await it.driver.close();
+
+  const next = await drive(t, hosts, fleetSpec(), { epoch: 2 });
+  await next.driver.declare(next.id, fleetSpec(), ['db-1']);
+  await next.until('its script is looked up', ended('db-1', 'db-1.2.1'));
+  await next.putBack('db-1');
+  await next.until(
+    'it is back',
+    inLive('db-1', ({ service }) => service === 'in'),
+  );
+  await next.driver.declare(next.id, fleetSpec(), []);
+  t.match((await next.look()).instances, [{ id: 'web-1' }]);
+  t.equal((await next.look()).instances?.length, 1);
 });
 
 test('what is not declared any more is known of until it is forgotten, by the next driver too', real, async (t) => {

@@ -20,6 +20,8 @@ export interface Finding extends Trouble {
 export interface Fuzzed {
   subject: string;
   tried: number;
+  /** Seconds of processor time, with what it took to start. */
+  cpu: number;
   findings: Finding[];
 }
 
@@ -31,7 +33,7 @@ function fuzz(subject: string, seed: number, ms: number): Promise<Fuzzed> {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const { pid = 0 } = child;
-  const found: Fuzzed = { subject, tried: 0, findings: [] };
+  const found: Fuzzed = { subject, tried: 0, cpu: 0, findings: [] };
   let said = '';
   let cpuThen = 0;
   let over = false;
@@ -60,6 +62,7 @@ function fuzz(subject: string, seed: number, ms: number): Promise<Fuzzed> {
     else found.findings.push({ subject, seed, ...message });
     if (found.findings.length >= TROUBLES) end();
     cpuThen = (await cpuOf(pid).catch(() => 0)) / 1000;
+    found.cpu = Math.max(found.cpu, cpuThen / 1000);
   });
   return new Promise((resolve) => {
     child.once('close', (code) => {

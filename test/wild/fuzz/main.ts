@@ -11,8 +11,8 @@ const subjects = positionals.length > 0 ? positionals : Object.keys(SUBJECTS);
 const unknown = subjects.find((name) => SUBJECTS[name] === undefined);
 if (unknown !== undefined) throw new Error(`${unknown} is none of ${Object.keys(SUBJECTS).join(', ')}`);
 const done = await campaign(subjects, Number(values.seed), Number(values.minutes) * 60_000);
-for (const { subject, tried, findings } of done) {
-  console.log(`${subject}: ${tried} inputs, ${findings.length} findings`);
+for (const { subject, tried, cpu, findings } of done) {
+  console.log(`${subject}: ${tried} inputs in ${cpu.toFixed(0)} s of processor time, ${findings.length} findings`);
   for (const finding of findings) console.log(`  ** ${told(finding)}`);
 }
 console.log(`seed ${values.seed}`);

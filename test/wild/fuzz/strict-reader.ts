@@ -1,46 +1,51 @@
 /** Reads requests as the strictest of servers: whatever two servers could read differently is wrong. */
 const TOKEN = /^[-!#$%&'*+.^_`|~0-9A-Za-z]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-const LINE = /^[-!#$%&'*+.^_`|~0-9A-Za-z]+ ([\x21-\x7e\x80-\xff]+) HTTP\/1\.1$/;
+const LINE = /^([-!#$%&'*+.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP\/1\.1$/;
+
+export interface Plain {
+  method: string;
+  path: string;
+  upgrade: boolean;
+  body: string;
+}
 
 export interface Told {
   /** Whether what follows is no HTTP any more. */
-  request(head: { path: string; upgrade: boolean }): boolean;
+  request(plain: Plain): boolean;
   wrong(what: string): void;
 }
 
-interface Framing {
+interface Framing extends Plain {
   /** Bytes of the body that are left; undefined: chunks follow. */
   left: number | undefined;
-  upgrade: boolean;
-  path: string;
 }
 
 export function strictReader(told: Told): (chunk: Buffer) => void {
   let text = '';
-  let body: Framing | undefined;
+  let head: Framing | undefined;
   let over = false;
 
   /** Whether there was anything to take. */
   function step(): boolean {
-    if (body === undefined) {
+    if (head === undefined) {
       const end = text.indexOf('\r\n\r\n');
       if (end < 0) return false;
-      body = framing(text.slice(0, end));
+      head = framing(text.slice(0, end));
       text = text.slice(end + 4);
       return true;
     }
-    const taken = body.left === undefined ? chunk() : known(body.left);
-    return taken;
+    return head.left === undefined ? chunk(head) : known(head, head.left);
   }
 
-  function known(left: number): boolean {
+  function known(request: Framing, left: number): boolean {
     if (text.length < left) return false;
+    request.body = text.slice(0, left);
     text = text.slice(left);
-    return done();
+    return done(request);
   }
 
-  function chunk(): boolean {
+  function chunk(request: Framing): boolean {
     const end = text.indexOf('\r\n');
     if (end < 0) return false;
     const size = text.slice(0, end);
@@ -49,14 +54,14 @@ export function strictReader(told: Told): (chunk: Buffer) => void {
     if (text.length < end + 2 + length + 2) return false;
     if (text.slice(end + 2 + length, end + 4 + length) !== '\r\n')
       throw new Error('a chunk that does not end where it says');
+    request.body += text.slice(end + 2, end + 2 + length);
     text = text.slice(end + 4 + length);
-    return length === 0 ? done() : true;
+    return length === 0 ? done(request) : true;
   }
 
-  function done(): boolean {
-    const { path, upgrade } = body as Framing;
-    body = undefined;
-    over = told.request({ path, upgrade });
+  function done({ method, path, upgrade, body }: Framing): boolean {
+    head = undefined;
+    over = told.request({ method, path, upgrade, body });
     return true;
   }
 
@@ -74,8 +79,9 @@ export function strictReader(told: Told): (chunk: Buffer) => void {
 
 function framing(head: string): Framing {
   const [first = '', ...lines] = head.split('\r\n');
-  const [, path] = LINE.exec(first) ?? [];
-  if (path === undefined) throw new Error(`the request line ${JSON.stringify(first.slice(0, 80))}`);
+  const [, method, path] = LINE.exec(first) ?? [];
+  if (method === undefined || path === undefined)
+    throw new Error(`the request line ${JSON.stringify(first.slice(0, 80))}`);
   const found = new Map<string, string[]>();
   for (const line of lines) {
     const colon = line.indexOf(':');
@@ -93,5 +99,6 @@ function framing(head: string): Framing {
   if (length !== undefined && encoding !== undefined) throw new Error('a length and an encoding');
   if (length !== undefined && !/^[0-9]{1,15}$/.test(length)) throw new Error(`the length ${JSON.stringify(length)}`);
   if (encoding !== undefined && encoding !== 'chunked') throw new Error(`the encoding ${JSON.stringify(encoding)}`);
-  return { path, upgrade: found.has('upgrade'), left: encoding === undefined ? Number(length ?? 0) : undefined };
+  const left = encoding === undefined ? Number(length ?? 0) : undefined;
+  return { method, path, upgrade: found.has('upgrade'), left, body: '' };
 }

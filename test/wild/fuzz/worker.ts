@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import { SUBJECTS, type Subject } from './subjects.ts';
 
 const BATCH = 50;
+/** A batch of small inputs takes a millisecond: whoever listens has other things to do. */
+const TELL_MS = 100;
 /** Of processor time for one input, and of memory in all. */
 const CPU_MS = 1000;
 const MIB = 700;
@@ -39,31 +41,45 @@ async function smallest({ inputs, check }: Subject, seed: number): Promise<strin
   return found.counterexample === null ? undefined : shown(found.counterexample[0]);
 }
 
+/** What does not hold of an input. */
+async function tried(subject: Subject, input: unknown, seed: number): Promise<Omit<Trouble, 'batch'> | undefined> {
+  try {
+    const ms = await cpuOf(() => subject.check(input as never));
+    // The machine may have been busy with its own memory meanwhile, or with others: what is slow is slow again.
+    if (ms <= CPU_MS || (await cpuOf(() => subject.check(input as never))) <= CPU_MS) return undefined;
+    return { why: `took ${Math.round(ms)} ms`, input: shown(input) };
+  } catch (error) {
+    const why = (error as Error).stack ?? String(error);
+    return { why, input: (await smallest(subject, seed)) ?? shown(input) };
+  }
+}
+
 async function work(name: string, seed: number, notes: string): Promise<void> {
   const subject = SUBJECTS[name];
   if (subject === undefined) throw new Error(`no such subject: ${name}`);
   const note = openSync(notes, 'w');
   tell({ tried: 0 });
+  let untold = 0;
+  let told = performance.now();
   for (let batch = 0; ; batch++) {
     const own = seedOf(seed, batch);
-    for (const [index, input] of fc.sample(subject.inputs, { seed: own, numRuns: BATCH }).entries()) {
-      writeSync(note, `${batch} ${index} `.padEnd(30), 0);
-      try {
-        const ms = await cpuOf(() => subject.check(input as never));
-        // The machine may have been busy with its own memory meanwhile: what is slow is slow again.
-        if (ms > CPU_MS && (await cpuOf(() => subject.check(input as never))) > CPU_MS)
-          tell({ why: `took ${Math.round(ms)} ms`, batch, input: shown(input) });
-      } catch (error) {
-        tell({
-          why: (error as Error).stack ?? String(error),
-          batch,
-          input: (await smallest(subject, own)) ?? shown(input),
-        });
+    const open = [...fc.sample(subject.inputs, { seed: own, numRuns: BATCH }).entries()];
+    const lane = async () => {
+      for (let next = open.shift(); next !== undefined; next = open.shift()) {
+        writeSync(note, `${batch} ${next[0]} `.padEnd(30), 0);
+        const trouble = await tried(subject, next[1], own);
+        if (trouble !== undefined) tell({ ...trouble, batch });
       }
-    }
+    };
+    await Promise.all(Array.from({ length: subject.atOnce ?? 1 }, lane));
     const resident = process.memoryUsage().rss / 2 ** 20;
     if (resident > MIB) tell({ why: `holds ${Math.round(resident)} MiB`, batch, input: '' });
-    tell({ tried: BATCH });
+    untold += BATCH;
+    if (performance.now() - told > TELL_MS) {
+      tell({ tried: untold });
+      untold = 0;
+      told = performance.now();
+    }
     await new Promise(setImmediate);
   }
 }

@@ -1,13 +1,12 @@
 /** The operator's handle on HAProxy as a router: the same as on the embedded one. */
 import { fileURLToPath } from 'node:url';
-import type { DockerTarget } from '../../../manifest/resource.ts';
+import type { DockerTarget } from '../../../manifest/target.ts';
 import { openRouter, type RouterClient, type RouterOptions, stopRouter } from '../../local/router/client.ts';
 import { type Address, parseAddress } from '../../local/router/launch.ts';
 import { RouterError } from '../../local/router/wire.ts';
+import { DEFAULT_LISTEN } from './shared.ts';
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
-
-const DEFAULT_LISTEN = '127.0.0.1:8081';
 
 /** Where HAProxy serves for a target; undefined: the embedded router serves for it. */
 export const haproxyAddress = ({ router, listen = DEFAULT_LISTEN }: DockerTarget): Address | undefined =>

@@ -1,5 +1,6 @@
 /** A look at the nodes of a cluster from beside the operator: nothing is taken over, nothing is begun, nothing is kept. */
-import type { ClusterResource, KubernetesTarget } from '../../../manifest/resource.ts';
+import type { ClusterResource } from '../../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../../manifest/target.ts';
 import type { Live } from '../../../plan/live.ts';
 import type { Plan } from '../../../plan/plan.ts';
 import type { PrecheckResult } from '../../../rollout/state.ts';

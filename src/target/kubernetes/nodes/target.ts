@@ -4,13 +4,8 @@
  */
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import type {
-  AnyRunnable,
-  ClusterRunnable,
-  ClusterSpec,
-  KubernetesTarget,
-  ResourceId,
-} from '../../../manifest/resource.ts';
+import type { AnyRunnable, ClusterRunnable, ClusterSpec, ResourceId } from '../../../manifest/resource.ts';
+import type { KubernetesTarget } from '../../../manifest/target.ts';
 import { type Live, nothingLive } from '../../../plan/live.ts';
 import type { Action } from '../../../rollout/decision.ts';
 import { readDeclared } from '../../hosts/declared.ts';

@@ -26,7 +26,15 @@ export function proxy(table: Table, request: IncomingMessage, response: ServerRe
     return;
   }
   const exchange = new Exchange(table, request, response, head, upgrade);
-  response.once('close', () => exchange.clientClosed());
+  const closed = () => exchange.clientClosed();
+  response.once('close', closed);
+  // While it waits for its turn behind an earlier one of its connection, an answer is told nothing of its client.
+  if (response.socket === null) {
+    const { socket } = request;
+    socket.setMaxListeners(0);
+    socket.once('close', closed);
+    response.once('close', () => socket.off('close', closed));
+  }
   exchange.attempt();
 }
 

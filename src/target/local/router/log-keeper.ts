@@ -1,6 +1,7 @@
 /** Units go on writing while no operator runs: until one is back, the router keeps their log files within their sizes. */
+
+import { instancesFolder } from '../../instances/folders.ts';
 import { unitFolder } from '../folders.ts';
-import { instancesFolder } from '../instances/folders.ts';
 import { type Capped, keepWithin, logFilesOf } from '../logs.ts';
 import { readResources, readUnits } from '../record.ts';
 

@@ -1,7 +1,6 @@
 /** The router process: `main.js FOLDER HOST:PORT`. Its configuration, its control socket and its log lie in FOLDER. */
-import { writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { setPriority } from 'node:os';
+import { goFirst } from '../priority.ts';
 import { serveControl } from './control.ts';
 import { EXIT, parseAddress } from './launch.ts';
 import { createProxy } from './proxy.ts';
@@ -10,24 +9,8 @@ import { createTable } from './table.ts';
 
 /** How long a router that is told to end goes on with what it serves. */
 const LINGER_MS = 5000;
-/** As `nice` has it: less than 0 goes before others. */
-const FIRST = -10;
 
 const log = (message: string) => process.stdout.write(`${new Date().toISOString()} ${process.pid} ${message}\n`);
-
-/**
- * Requests go before what starts beside them, where the system allows it: a replica that starts takes a core for a while. A system that
- * parts its processor by sessions looks at the session's number alone (sched(7), autogroup).
- */
-function goFirst(): void {
-  for (const raise of [() => setPriority(FIRST), () => writeFileSync('/proc/self/autogroup', String(FIRST))]) {
-    try {
-      raise();
-    } catch {
-      // It takes a privilege; without it, everybody is alike.
-    }
-  }
-}
 
 async function main([directory = '.', address = '']: string[]): Promise<void> {
   process.chdir(directory);

@@ -150,8 +150,8 @@ async function connect(directory: string): Promise<Socket | undefined> {
   }
 }
 
-/** No socket, or one that nobody listens on: no router. */
-const ABSENT = new Set(['ENOENT', 'ECONNREFUSED']);
+/** No socket, one that nobody listens on, or one whose router ended before it took the connection: no router. */
+const ABSENT = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET']);
 
 function open(path: string): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {

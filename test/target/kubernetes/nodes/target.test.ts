@@ -7,7 +7,7 @@ import type { Action } from '../../../../src/rollout/decision.ts';
 import { jobName } from '../../../../src/target/kubernetes/nodes/job.ts';
 import { EPOCH, MEMORY, type NodeMemory } from '../../../../src/target/kubernetes/nodes/memory.ts';
 import { openKubernetesNodes } from '../../../../src/target/kubernetes/nodes/target.ts';
-import { until } from '../../../e2e/support.ts';
+import { until } from '../../../support/until.ts';
 import { clusterSpec } from '../../ssh/driver.ts';
 import { type FakeApi, type Json, startApi } from '../api.ts';
 

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { LiveInstance } from '../../../../src/plan/live.ts';
 import { told, until } from '../fixtures.ts';
 import {
   clusterSpec,
@@ -129,6 +130,28 @@ t.test('what takes a drain back may fail: then the node stays cordoned', async (
     message: /takes the drain back failed: exited with code 2: nobody answers/,
   });
 });
+
+t.test(
+  'a node that is taken out while it is let in again stays out, drained after its drain was taken back',
+  async (t) => {
+    const here = place(t);
+    const driver = await here.openInstances();
+    const command = ['sh', '-c', 'echo drained >> log'];
+    const undo = ['sh', '-c', 'echo letting in >> log; until [ -e go ]; do sleep 0.02; done; echo let in >> log'];
+    await driver.declare(PROD, clusterSpec('1.35.0', { drain: { timeout: '1m', command, undo } }));
+    await createNode(driver, 'prod-node-1', '1.35.0');
+    await takeOut(driver, 'prod-node-1', 'prod-node-1.2.1', PROD);
+    await driver.start(PROD, { kind: 'putBack', unit: 'prod-node-1', cordoned: false }, undefined, never);
+    await until(() => here.read('prod-node-1', 'log', PROD).endsWith('letting in\n'));
+    const again = { kind: 'takeOut', unit: 'prod-node-1', attempt: 'prod-node-1.3.1', cordon: true } as const;
+    await driver.start(PROD, again, undefined, never);
+    writeFileSync(join(here.home('prod-node-1', PROD), 'go'), '');
+    const isDrained = ({ drain }: LiveInstance) => drain?.id === again.attempt && drain.state === 'succeeded';
+    const out = await instanceWhere(driver, 'prod-node-1', isDrained, PROD);
+    t.match(out, { service: 'out', cordoned: true });
+    t.equal(here.read('prod-node-1', 'log', PROD), 'drained\nletting in\nlet in\ndrained\n');
+  },
+);
 
 t.test('a node that is asked for its version reports what it says, and nothing while it is dead', async (t) => {
   const here = place(t);

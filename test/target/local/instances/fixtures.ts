@@ -12,8 +12,8 @@ import type {
 } from '../../../../src/manifest/resource.ts';
 import type { LiveInstance } from '../../../../src/plan/live.ts';
 import type { UnitChange } from '../../../../src/plan/plan.ts';
-import { homeFolder, instanceFolder, instancesFolder } from '../../../../src/target/local/instances/folders.ts';
-import type { InstanceRecord } from '../../../../src/target/local/instances/record.ts';
+import { homeFolder, instanceFolder, instancesFolder } from '../../../../src/target/instances/folders.ts';
+import type { InstanceRecord } from '../../../../src/target/instances/record.ts';
 import { type LocalInstancesOptions, openLocalInstances } from '../../../../src/target/local/instances/target.ts';
 import type { UnitDriver } from '../../../../src/target/ports.ts';
 import { type Place, place, processesWith, until } from '../fixtures.ts';

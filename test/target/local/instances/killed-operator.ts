@@ -3,7 +3,7 @@ import fs, { existsSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import type { Action } from '../../../../src/rollout/decision.ts';
-import { homeFolder, instancesFolder } from '../../../../src/target/local/instances/folders.ts';
+import { homeFolder, instancesFolder } from '../../../../src/target/instances/folders.ts';
 import { openLocalInstances } from '../../../../src/target/local/instances/target.ts';
 import { fakeRouter, until } from '../fixtures.ts';
 import { create, fleetSpec, image, never, runs, script, takeOut, WEB } from './fixtures.ts';

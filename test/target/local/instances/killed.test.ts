@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { hostFolder, instancesFolder } from '../../../../src/target/local/instances/folders.ts';
+import { hostFolder, instancesFolder } from '../../../../src/target/instances/folders.ts';
 import { processesWith, told } from '../fixtures.ts';
 import {
   create,

@@ -11,7 +11,8 @@ import type { ResourceId } from '../../../../src/manifest/resource.ts';
 import { openRouter, readStats, stopRouter } from '../../../../src/target/local/router/client.ts';
 import type { Route } from '../../../../src/target/local/router/config.ts';
 import { dial } from '../../../../src/target/local/router/wire.ts';
-import { ask, backend, backendProcess, dataDir, freePort, router, shop, until } from './fixtures.ts';
+import { until } from '../../../support/until.ts';
+import { ask, backend, backendProcess, dataDir, freePort, router, shop } from './fixtures.ts';
 
 const pidOf = async (directory: string): Promise<number | undefined> => {
   const connection = await dial(join(directory, 'router'));
@@ -62,8 +63,7 @@ t.test('log files are kept within their size while no operator is connected', as
   const file = join(logs, encodeURIComponent('var/log/app.log'));
   const size = async (path: string) => (await stat(path).catch(() => undefined))?.size ?? 0;
 
-  const client = await openRouter({ dataDir: directory, listen: { host: '127.0.0.1', port: 0 } });
-  t.teardown(() => stopRouter(directory));
+  const client = await router(t, directory);
   await client.keepLogsAfterwards(target);
   await writeFile(file, 'x'.repeat(90));
   // What asks on the way is no operator, and does not change who keeps them.
@@ -72,7 +72,7 @@ t.test('log files are kept within their size while no operator is connected', as
   await until('the router cuts it back', async () => (await size(file)) === 0);
   t.equal(await size(`${file}.1`), 50);
 
-  const next = await openRouter({ dataDir: directory, listen: { host: '127.0.0.1', port: 0 } });
+  const next = await router(t, directory);
   await next.keepLogsAfterwards(target);
   await writeFile(file, 'y'.repeat(90));
   const pid = (await pidOf(directory)) ?? 0;

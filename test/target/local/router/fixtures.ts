@@ -1,27 +1,16 @@
 /** Real backends and clients for the router's tests. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { type Agent, createServer, type IncomingMessage, type RequestListener, request, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { openRouter, type RouterClient, stopRouter } from '../../../../src/target/local/router/client.ts';
 import type { Route } from '../../../../src/target/local/router/config.ts';
 import { createProxy } from '../../../../src/target/local/router/proxy.ts';
 import { createTable, type Table } from '../../../../src/target/local/router/table.ts';
-
-export async function until<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false) {
-  const end = Date.now() + 15_000;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (Date.now() > end) throw new Error(`waited in vain until ${what}`);
-    await delay(10);
-  }
-}
 
 export interface Backend {
   port: number;
@@ -161,9 +150,25 @@ export async function dataDir(t: Test, prefix = 'sluice-router-'): Promise<strin
   const directory = await mkdtemp(join(tmpdir(), prefix));
   t.teardown(async () => {
     await stopRouter(directory).catch(() => {});
-    await rm(directory, { recursive: true, force: true });
+    // Of several that were started at once another one may only now come to the address.
+    for (const pid of await routersOf(directory)) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    // What was killed may write to its last.
+    await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   });
   return directory;
+}
+
+/** The router processes of a folder, also those that do not serve. */
+async function routersOf(directory: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const commands = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+  return pids.filter((_, index) => commands[index]?.includes(`\0${directory}/router\0`)).map(Number);
 }
 
 /** A router process of its own. */

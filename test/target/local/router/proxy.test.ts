@@ -4,7 +4,8 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { requestHead } from '../../../../src/target/local/router/headers.ts';
-import { all, ask, backend, freePort, proxyHere, raw, rawBackend, shop, textOf, until } from './fixtures.ts';
+import { until } from '../../../support/until.ts';
+import { all, ask, backend, freePort, proxyHere, raw, rawBackend, shop, textOf } from './fixtures.ts';
 
 const echoHead = (incoming: IncomingMessage) =>
   JSON.stringify({ method: incoming.method, url: incoming.url, raw: incoming.rawHeaders, headers: incoming.headers });

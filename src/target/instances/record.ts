@@ -1,18 +1,26 @@
 /** What is remembered of one instance on disk. Replaced as a whole and flushed, so that it is true whatever ends. */
 import { existsSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Image, ResourceId, Revision, ScalingProcess, Script } from '../../../manifest/resource.ts';
-import type { Instant, LiveAttempt } from '../../../plan/live.ts';
-import type { Hold } from '../epoch.ts';
-import { resourceOf } from '../folders.ts';
-import { readJson, subfolders } from '../read.ts';
+import type { Image, ResourceId, Revision, ScalingProcess, Script } from '../../manifest/resource.ts';
+import type { Instant, LiveAttempt } from '../../plan/live.ts';
+import type { Hold } from '../local/epoch.ts';
+import { resourceOf } from '../local/folders.ts';
+import { readJson, subfolders } from '../local/read.ts';
 import { instanceFolder, memberFolder, membersFolder } from './folders.ts';
+
+export interface PlacedImage extends Image {
+  /** What its name stood for when the revision first ran, where a registry may give it another meaning. */
+  digest?: string;
+  /** Where its process is to listen, if that is the image's to say. */
+  port?: number;
+}
 
 /** What an attempt does, complete: whoever finds it unfinished goes on with it. */
 export type Work =
-  | { kind: 'run'; revision: Revision; image?: Image; script?: Script; version?: string }
+  | { kind: 'run'; revision: Revision; image?: PlacedImage; script?: Script; version?: string }
   /** `image` absent: none ran before, so none is to run. */
-  | { kind: 'undo'; revisions: Revision[]; image?: Image };
+  | { kind: 'undo'; revisions: Revision[]; image?: PlacedImage };
 
 export interface AttemptRecord extends LiveAttempt {
   work: Work;
@@ -24,7 +32,7 @@ export interface AttemptRecord extends LiveAttempt {
 /** What goes back when a revision is undone; stored before it is run. */
 export interface Undo {
   /** What is to run then; absent: nothing. */
-  image?: Image;
+  image?: PlacedImage;
   /** Whether there is a script that undoes the revision's; absent: it has none to be undone. */
   rollback?: boolean;
 }
@@ -36,7 +44,7 @@ export interface InstanceRecord {
   applied: Revision[];
   undo: Record<Revision, Undo>;
   /** Whose process is to run; absent: it is only a folder. */
-  image?: Image;
+  image?: PlacedImage;
   /** Of a cluster's node: the version that it is to run. */
   version?: string;
   /** The main port, which it keeps from one process to the next; a node has it from the beginning. */
@@ -56,6 +64,8 @@ export interface InstanceRecord {
   failures: number;
   removing: boolean;
   message?: string;
+  /** Which of several copies is the latest, where it is kept in several places: the operator's epoch, then a count. */
+  written?: [epoch: number, count: number];
 }
 
 export interface ResourceRecord {
@@ -70,6 +80,10 @@ export function saveInstance(hold: Hold, record: InstanceRecord): void {
   hold.makeFolder(folder);
   hold.write(recordFile(folder), JSON.stringify(record), { mode: 0o600, durable: true });
 }
+
+/** The last of an instance: without its record it is none. */
+export const removeInstance = ({ dataDir, reach }: Hold, { resource, unit }: InstanceRecord): Promise<void> =>
+  rm(reach(instanceFolder(dataDir, resource, unit)), { recursive: true, force: true });
 
 export function saveResource(hold: Hold, resource: ResourceId, record: ResourceRecord): void {
   hold.makeFolder(memberFolder(hold.dataDir, resource));

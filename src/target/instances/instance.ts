@@ -1,39 +1,50 @@
 /** One instance as the driver holds it, and what its parts may ask of the driver. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Image, InstanceSpec, ResourceId } from '../../../manifest/resource.ts';
-import type { LiveInstance } from '../../../plan/live.ts';
-import type { UnitPlace } from '../../hosts/attempts.ts';
-import { StaleEpoch } from '../../ports.ts';
-import { servedPort } from '../../replicas/unit.ts';
-import type { Host, Unit } from '../unit.ts';
-import type { Units } from '../units.ts';
+import type { InstanceSpec, ResourceId } from '../../manifest/resource.ts';
+import type { LiveInstance } from '../../plan/live.ts';
+import type { UnitPlace } from '../hosts/attempts.ts';
+import { StaleEpoch } from '../ports.ts';
+import type { Replicas } from '../replicas/open.ts';
+import { type Core, type RunningContainer, servedAt, type Unit } from '../replicas/unit.ts';
+import type { Ground, Looking } from './ground.ts';
 import type { Peers } from './peers.ts';
-import type { InstanceRecord } from './record.ts';
+import type { InstanceRecord, PlacedImage } from './record.ts';
 
-export interface Instance {
+/** The processes of instances, whatever runs them. */
+export type Units = Replicas<RunningContainer, Core>;
+
+/** One instance as it can be seen by whoever does nothing to it. */
+export interface Seen {
   record: InstanceRecord;
+  /** How far the fetching of its image has come. */
+  progress?: string;
+  /** The way back is under way. */
+  returning?: Promise<void>;
+  /** What the version command said last, of this attempt of its process. */
+  reported?: { attempt: string; version?: string; message?: string };
+}
+
+export interface Instance extends Seen {
   /** Where its scripts leave their markers. */
   place: UnitPlace;
   /** What goes on in the background, one of each: the attempt, the way out of service, the way back, the end. */
   working?: Promise<void>;
   leaving?: Promise<void>;
   draining?: Promise<void>;
-  returning?: Promise<void>;
   removing?: Promise<void>;
-  /** What the version command said last, of this attempt of its process. */
-  reported?: { attempt: string; version?: string; message?: string };
 }
 
 /** What is enough to see instances, and to ask them. */
 export interface Sight {
-  root: string;
-  units: Pick<Units, 'find'> & { host: Pick<Host, 'user' | 'closing'> };
+  ground: Looking;
+  units: Pick<Units, 'find'> & { host: Pick<Core, 'closing'> };
   /** What is declared; undefined: it is not, or not yet. */
   specOf(resource: ResourceId): InstanceSpec | undefined;
 }
 
 /** What the driver offers its parts. */
 export interface Keeper extends Sight {
+  ground: Ground;
   units: Units;
   /** Durable first, then so. Throws StaleEpoch when a later operator has taken over. */
   remember(instance: Instance, change: (next: InstanceRecord) => void): void;
@@ -42,11 +53,12 @@ export interface Keeper extends Sight {
   /** Resolves when `holds` does (true), or after so long (false). Rejects when this operator lets go. */
   until(holds: () => boolean, ms: number): Promise<boolean>;
   peers: Peers;
+  log(message: string, details: Record<string, unknown>): void;
   /** Takes it out of what is observed. */
   gone(instance: Instance): void;
 }
 
-export const unitOf = ({ units }: Sight, { record }: Instance): Unit | undefined =>
+export const unitOf = ({ units }: Sight, { record }: Seen): Unit | undefined =>
   units.find(record.resource, record.unit);
 
 export const isNode = (record: InstanceRecord): boolean => record.resource.startsWith('Cluster/');
@@ -59,16 +71,16 @@ export function isControlPlane({ resource, unit }: InstanceRecord): boolean {
 const collator = new Intl.Collator('en', { numeric: true });
 
 /** The control plane first, then by name. */
-export const inOrder = (a: Instance, b: Instance): number =>
+export const inOrder = (a: Seen, b: Seen): number =>
   Number(isControlPlane(b.record)) - Number(isControlPlane(a.record)) || collator.compare(a.record.unit, b.record.unit);
 
 const nameOf = (resource: ResourceId): string => resource.slice(resource.indexOf('/') + 1);
 
 /** The same files: a tree of the repository, or a folder of the target's own, which counts as immutable. */
-export const sameImage = (a: Image | undefined, b: Image | undefined): boolean =>
-  (a?.tree ?? a?.name) === (b?.tree ?? b?.name);
+export const sameImage = (a: PlacedImage | undefined, b: PlacedImage | undefined): boolean =>
+  (a?.digest ?? a?.tree ?? a?.name) === (b?.digest ?? b?.tree ?? b?.name);
 
-export const imageOf = ({ runnable }: Unit): Image | undefined => Object.values(runnable.images)[0];
+export const imageOf = ({ runnable }: Unit): PlacedImage | undefined => Object.values(runnable.images)[0];
 
 /** A start that lasted for so long is no start that failed. */
 const LASTED_MS = 60_000;
@@ -79,10 +91,10 @@ export function restartsOf({ record }: Unit): number {
   return lasted ? 0 : record.restarts;
 }
 
-export function liveInstance(keeper: Sight, instance: Instance): LiveInstance {
+export function liveInstance(keeper: Sight, instance: Seen): LiveInstance {
   const { record } = instance;
   const unit = unitOf(keeper, instance);
-  const port = unit && servedPort(unit);
+  const address = unit && servedAt(unit);
   const died = deathOf(instance, unit);
   const version = isNode(record) ? versionOf(keeper, instance, unit) : undefined;
   const message = messageOf(instance, unit);
@@ -100,7 +112,7 @@ export function liveInstance(keeper: Sight, instance: Instance): LiveInstance {
     ...(record.attempt && { attempt: told(record.attempt) }),
     ...(record.drain && { drain: told(record.drain) }),
     ...(version !== undefined && { version }),
-    ...(port !== undefined && { address: `127.0.0.1:${port}` }),
+    ...(address !== undefined && { address }),
     ...(died !== undefined && { diedAt: died }),
     ...(message !== undefined && { message }),
   };
@@ -114,7 +126,7 @@ function isReady(record: InstanceRecord, unit: Unit | undefined): boolean {
   return record.image === undefined || unit?.record.ready === true;
 }
 
-function serviceOf({ record, returning }: Instance): LiveInstance['service'] {
+function serviceOf({ record, returning }: Seen): LiveInstance['service'] {
   if (record.creating !== undefined) return 'out';
   if (record.removing) return record.out?.left ? 'out' : 'leaving';
   if (record.out !== undefined) return record.out.left ? 'out' : 'leaving';
@@ -122,7 +134,7 @@ function serviceOf({ record, returning }: Instance): LiveInstance['service'] {
 }
 
 /** What is at work on it, or going away, is not dead. */
-function deathOf({ record }: Instance, unit: Unit | undefined): number | undefined {
+function deathOf({ record }: Seen, unit: Unit | undefined): number | undefined {
   if (record.removing || record.attempt?.state === 'running') return undefined;
   if (record.creating !== undefined) return record.attempt?.state === 'failed' ? record.attempt.endedAt : undefined;
   if (record.image === undefined) return undefined;
@@ -131,7 +143,7 @@ function deathOf({ record }: Instance, unit: Unit | undefined): number | undefin
 }
 
 /** Of a process that runs: what it says itself where somebody asks it, else the tag of the image that it was started from. */
-function versionOf(keeper: Sight, instance: Instance, unit: Unit | undefined): string | undefined {
+function versionOf(keeper: Sight, instance: Seen, unit: Unit | undefined): string | undefined {
   if (unit === undefined || unit.record.phase === 'dead' || unit.containers.length === 0) return undefined;
   const spec = keeper.specOf(instance.record.resource);
   if (spec?.kind === 'Cluster' && spec.upgrade.versionCommand !== undefined) {
@@ -141,8 +153,9 @@ function versionOf(keeper: Sight, instance: Instance, unit: Unit | undefined): s
   return name?.slice(name.lastIndexOf(':') + 1);
 }
 
-function messageOf({ record, reported }: Instance, unit: Unit | undefined): string | undefined {
+function messageOf({ record, reported, progress }: Seen, unit: Unit | undefined): string | undefined {
   if (record.removing) return 'is being removed';
+  if (progress !== undefined) return progress;
   if (record.creating !== undefined) {
     const said = record.attempt?.message ?? '';
     const how = record.attempt?.state === 'running' ? 'is being created' : 'could not be created';
@@ -159,7 +172,8 @@ const LONGEST_PAUSE_MS = 30_000;
 
 /** Begins again until nothing is in the way; every step of `work` can be repeated. What a later operator goes on with is left to it. */
 export async function insist(keeper: Keeper, { record }: Instance, what: string, work: () => Promise<void>) {
-  const { closing, log } = keeper.units.host;
+  const { log } = keeper;
+  const { closing } = keeper.units.host;
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     try {
       return await work();

@@ -1,11 +1,11 @@
 /** What an attempt does to an instance: its image, then its script; or both taken back. Each step can be repeated. */
-import { seconds } from '../../../manifest/duration.ts';
-import type { ClusterRunnable, FleetRunnable, Image, Revision, Script } from '../../../manifest/resource.ts';
-import type { LiveAttempt } from '../../../plan/live.ts';
-import type { UnitChange } from '../../../plan/plan.ts';
+import { seconds } from '../../manifest/duration.ts';
+import type { ClusterRunnable, FleetRunnable, Revision, Script } from '../../manifest/resource.ts';
+import type { LiveAttempt } from '../../plan/live.ts';
+import type { UnitChange } from '../../plan/plan.ts';
 import { Failed, type Instance, insist, type Keeper, restartsOf, unitOf } from './instance.ts';
-import type { AttemptRecord, InstanceRecord, Undo, Work } from './record.ts';
-import { type Ended, prepareFolders, runOnce } from './scripts.ts';
+import type { AttemptRecord, InstanceRecord, PlacedImage, Undo, Work } from './record.ts';
+import { type Ended, runOnce } from './scripts.ts';
 import { bringUp, start } from './serving.ts';
 
 /** So many revisions an instance can be taken back over. */
@@ -74,7 +74,7 @@ function undoing(record: InstanceRecord, undo: Revision[]): Work {
   return { kind: 'undo', revisions, ...imageField(deepest.image) };
 }
 
-const imageField = (image: Image | undefined) => (image === undefined ? {} : { image });
+const imageField = (image: PlacedImage | undefined) => (image === undefined ? {} : { image });
 
 /** Goes on with the attempt, if it has not ended. */
 export function carryOut(keeper: Keeper, instance: Instance): void {
@@ -92,7 +92,7 @@ type Outcome = Pick<LiveAttempt, 'state' | 'message'>;
 async function carried(keeper: Keeper, instance: Instance): Promise<Outcome> {
   const { work } = attemptOf(instance);
   try {
-    await prepareFolders(keeper, instance.record);
+    await keeper.ground.prepare(instance.record);
     return work.kind === 'run' ? await run(keeper, instance, work) : await takeBack(keeper, instance, work);
   } catch (error) {
     if (error instanceof Failed) return { state: 'failed', message: error.message };
@@ -129,10 +129,36 @@ function attemptOf({ record }: Instance): AttemptRecord {
 }
 
 async function run(keeper: Keeper, instance: Instance, work: Work & { kind: 'run' }): Promise<Outcome> {
+  const image = await settled(keeper, instance, work.image, work.revision);
   await keeper.peers.named(instance);
-  if (work.image !== undefined) await bringUp(keeper, instance, work.image, nextStart(keeper, instance));
+  if (image !== undefined) await bringUp(keeper, instance, image, nextStart(keeper, instance));
   if (work.script === undefined) return { state: 'succeeded', message: '' };
   return inWords('script', await runScript(keeper, instance, work.revision, work.script));
+}
+
+/** What is run from now on is remembered before it is. */
+async function settled(
+  keeper: Keeper,
+  instance: Instance,
+  image: PlacedImage | undefined,
+  revision: Revision,
+): Promise<PlacedImage | undefined> {
+  if (image === undefined) return undefined;
+  const progress = (text: string) => {
+    if (instance.progress === text) return;
+    instance.progress = text;
+    keeper.changed(instance);
+  };
+  const found = await keeper.ground.settle(instance.record, { image, revision, progress }).finally(() => {
+    delete instance.progress;
+  });
+  if (found === image) return image;
+  keeper.remember(instance, (next) => {
+    next.image = found;
+    if (found.port !== undefined) next.port = found.port;
+    if (next.attempt !== undefined) next.attempt.work.image = found;
+  });
+  return found;
 }
 
 function runScript(keeper: Keeper, instance: Instance, revision: Revision, script: Script): Promise<Ended> {
@@ -151,7 +177,8 @@ const UNDO_SECONDS = 600;
 async function takeBack(keeper: Keeper, instance: Instance, work: Work & { kind: 'undo' }): Promise<Outcome> {
   const { record } = instance;
   const { id: attempt } = attemptOf(instance);
-  await bringUp(keeper, instance, work.image, nextStart(keeper, instance));
+  const image = await settled(keeper, instance, work.image, work.revisions.at(-1) ?? '');
+  await bringUp(keeper, instance, image, nextStart(keeper, instance));
   const scripted = work.revisions.filter((revision) => record.undo[revision]?.rollback !== undefined);
   if (scripted.length === 0) {
     keeper.remember(instance, (next) => pop(next, work.revisions));

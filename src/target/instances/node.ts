@@ -1,16 +1,13 @@
 /** What a cluster's node has besides: it is drained, let in again, and asked which version it runs. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { seconds } from '../../../manifest/duration.ts';
-import type { ClusterSpec } from '../../../manifest/resource.ts';
-import type { LiveAttempt } from '../../../plan/live.ts';
-import { environment, run } from '../../../process.ts';
-import type { Unit } from '../unit.ts';
-import { identityOf } from '../user.ts';
-import { homeFolder } from './folders.ts';
-import { type Instance, insist, type Keeper, type Sight, unitOf } from './instance.ts';
+import { seconds } from '../../manifest/duration.ts';
+import type { ClusterSpec } from '../../manifest/resource.ts';
+import type { LiveAttempt } from '../../plan/live.ts';
+import type { Unit } from '../replicas/unit.ts';
+import { type Instance, insist, type Keeper, type Seen, type Sight, unitOf } from './instance.ts';
 import { runOnce, scriptVariables } from './scripts.ts';
 
-function upgradeOf(keeper: Sight, { record }: Instance): ClusterSpec['upgrade'] | undefined {
+function upgradeOf(keeper: Sight, { record }: Seen): ClusterSpec['upgrade'] | undefined {
   const spec = keeper.specOf(record.resource);
   return spec?.kind === 'Cluster' ? spec.upgrade : undefined;
 }
@@ -25,6 +22,8 @@ export function drain(keeper: Keeper, instance: Instance): void {
   if (upgradeOf(keeper, instance) === undefined) return;
   if (instance.draining !== undefined || instance.record.drain?.state !== 'running') return;
   instance.draining = insist(keeper, instance, 'a drain', async () => {
+    // What takes an earlier drain back would take this one back, too.
+    await instance.returning;
     const { state, message } = await drained(keeper, instance);
     keeper.remember(instance, (next) => {
       if (next.drain !== undefined) next.drain = { ...next.drain, state, message };
@@ -37,14 +36,13 @@ export function drain(keeper: Keeper, instance: Instance): void {
 
 async function drained(keeper: Keeper, instance: Instance): Promise<Pick<LiveAttempt, 'state' | 'message'>> {
   const { drain: declared } = upgradeOf(keeper, instance) ?? {};
-  const running = runningUnit(keeper, instance);
-  const own = running?.containers[0];
+  const own = keeper.ground.ownDrain(runningUnit(keeper, instance));
   const timeoutSeconds = declared === undefined ? DRAIN_SECONDS : seconds(declared.timeout);
   if (declared?.command !== undefined) {
     return runCommand(keeper, instance, 'drain', { command: declared.command, timeoutSeconds });
   }
-  if (own?.image.drain === undefined) return { state: 'succeeded', message: '' };
-  return runCommand(keeper, instance, 'drain', { command: own.image.drain, timeoutSeconds, cwd: own.beside.cwd });
+  if (own === undefined) return { state: 'succeeded', message: '' };
+  return runCommand(keeper, instance, 'drain', { ...own, timeoutSeconds });
 }
 
 /** `cwd` absent: the instance's folder. */
@@ -54,25 +52,24 @@ interface NodeCommand {
   cwd?: string;
 }
 
-function runCommand(
+async function runCommand(
   keeper: Keeper,
   instance: Instance,
   kind: 'drain' | 'undrain',
   { command, timeoutSeconds, cwd }: NodeCommand,
 ) {
   const attempt = instance.record.drain?.id ?? '';
-  const env = variablesOf(keeper, instance, attempt);
+  const env = await variablesOf(keeper, instance, attempt);
   return runOnce(keeper, instance, { kind, attempt, timeoutSeconds, task: { command } }, env, cwd);
 }
 
-/** What its process knows, but for what would make the command one of the unit's own processes. */
-function variablesOf(keeper: Sight, instance: Instance, attempt: string): Record<string, string> {
-  const known = runningUnit(keeper, instance)?.containers[0]?.beside.env ?? environment();
-  const { SLUICE_FOLDER: _, SLUICE_ATTEMPT: __, ...env } = known;
-  return { ...env, ...scriptVariables(keeper, instance, attempt) };
+/** What its process knows, and what a script is told. */
+async function variablesOf(sight: Sight, instance: Seen, attempt: string): Promise<Record<string, string>> {
+  const known = await sight.ground.processEnvironment(runningUnit(sight, instance));
+  return { ...known, ...scriptVariables(sight, instance, attempt) };
 }
 
-function runningUnit(keeper: Sight, instance: Instance): Unit | undefined {
+function runningUnit(keeper: Sight, instance: Seen): Unit | undefined {
   const unit = unitOf(keeper, instance);
   return unit === undefined || unit.record.phase === 'dead' ? undefined : unit;
 }
@@ -129,20 +126,16 @@ async function ask(keeper: Keeper, instance: Instance): Promise<void> {
 }
 
 /** Has it say which version it runs, where there is a command for that; `reported` tells. */
-export async function askVersion(keeper: Sight, instance: Instance): Promise<void> {
+export async function askVersion(keeper: Sight, instance: Seen): Promise<void> {
   const { host } = keeper.units;
   const { record } = instance;
   const unit = runningUnit(keeper, instance);
   const command = upgradeOf(keeper, instance)?.versionCommand;
   if (unit === undefined || command === undefined) return;
   const { attempt } = unit.record;
-  const env = variablesOf(keeper, instance, '');
-  const cwd = homeFolder(keeper.root, record.resource, record.unit);
-  const result = await run(command, {
-    ...{ env, cwd, timeoutMs: ASK_MS, maxOutput: 64 * 1024, signal: host.closing },
-    ...identityOf(host.user),
-  });
-  const said = result.stdout.toString().trim().split('\n')[0]?.trim() ?? '';
+  const env = await variablesOf(keeper, instance, '');
+  const result = await keeper.ground.run(record, command, { env, timeoutMs: ASK_MS, signal: host.closing });
+  const said = result.stdout.trim().split('\n')[0]?.trim() ?? '';
   const why = result.failure ?? `ended with ${result.code}`;
   instance.reported =
     result.code === 0 && said !== ''

@@ -8,8 +8,8 @@
  *                                               /host/  what its scripts leave: attempts, their output, what undoes them
  */
 import { join } from 'node:path';
-import type { ResourceId } from '../../../manifest/resource.ts';
-import { resourceFolder, volumesFolder } from '../folders.ts';
+import type { ResourceId } from '../../manifest/resource.ts';
+import { resourceFolder, volumesFolder } from '../local/folders.ts';
 
 /** All that a local target keeps of fleets and clusters. */
 export const instancesFolder = (dataDir: string) => join(dataDir, 'instances');

@@ -1,19 +1,18 @@
 /** The process of an instance: a unit whose one container is the image. */
-import type { Image, Runnable } from '../../../manifest/resource.ts';
-import { stopUnit } from '../../replicas/end.ts';
-import type { Unit } from '../unit.ts';
-import { INSTANCE_VOLUME } from './folders.ts';
+import type { Runnable } from '../../manifest/resource.ts';
+import { stopUnit } from '../replicas/end.ts';
+import type { Unit } from '../replicas/unit.ts';
+import type { Ground } from './ground.ts';
 import { deadlineMs, Failed, type Instance, imageOf, isNode, type Keeper, sameImage, unitOf } from './instance.ts';
-import { peersFile } from './peers.ts';
-import type { InstanceRecord } from './record.ts';
+import type { InstanceRecord, PlacedImage } from './record.ts';
 
 const GRACE_SECONDS = 30;
 
-/** The instance's own folder is `./instance` in its working directory, and `$SLUICE_MOUNT_INSTANCE`. */
-function runnableOf(root: string, record: InstanceRecord, image: Image): Runnable {
+/** The instance's own folder is the volume `instance`: `$SLUICE_MOUNT_INSTANCE`. */
+function runnableOf(ground: Ground, record: InstanceRecord, image: PlacedImage): Runnable {
   const { resource, unit, applied, serves } = record;
   const env = [{ name: 'SLUICE_INSTANCE', value: unit }];
-  if (isNode(record)) env.push({ name: 'SLUICE_PEERS', value: peersFile(root, resource) });
+  if (isNode(record)) env.push({ name: 'SLUICE_PEERS', value: ground.peersFile(resource) });
   return {
     resource,
     revision: applied.at(-1) ?? '',
@@ -22,12 +21,12 @@ function runnableOf(root: string, record: InstanceRecord, image: Image): Runnabl
       spec: {
         containers: [
           {
-            ...{ name: 'main', image: image.name, env, envFrom: [] },
+            ...{ name: 'main', env, envFrom: [] },
             ...{ ports: serves ? [{ containerPort: 0 }] : [], resources: {}, logs: [] },
-            volumeMounts: [{ name: INSTANCE_VOLUME, mountPath: `/${INSTANCE_VOLUME}` }],
+            ...ground.container(record, image),
           },
         ],
-        volumes: [{ name: INSTANCE_VOLUME, disk: { size: '0' } }],
+        volumes: ground.volumesOf(record),
         terminationGracePeriodSeconds: GRACE_SECONDS,
       },
     },
@@ -43,23 +42,39 @@ function runnableOf(root: string, record: InstanceRecord, image: Image): Runnabl
 export async function bringUp(
   keeper: Keeper,
   instance: Instance,
-  image: Image | undefined,
+  image: PlacedImage | undefined,
+  starting: () => string,
+): Promise<void> {
+  for (;;) {
+    const interrupted = keeper.ground.watchRuns?.();
+    await changeOver(keeper, instance, image, starting);
+    if (image === undefined || (await ready(keeper, instance, image, interrupted))) return;
+  }
+}
+
+/** Ends what else runs, and starts what is to run. */
+async function changeOver(
+  keeper: Keeper,
+  instance: Instance,
+  image: PlacedImage | undefined,
   starting: () => string,
 ): Promise<void> {
   const before = unitOf(keeper, instance);
   const alive = before !== undefined && before.record.phase !== 'dead' && before.record.phase !== 'stopping';
-  if (!alive || image === undefined || !sameImage(imageOf(before), image)) {
-    if (before !== undefined && (image === undefined || before.record.phase !== 'dead')) {
-      await stop(keeper, instance, before);
-    }
-    if (image === undefined) return;
-    start(keeper, instance, image, starting(), 0);
-  }
-  await ready(keeper, instance, image);
+  if (alive && image !== undefined && sameImage(imageOf(before), image)) return;
+  if (before !== undefined && (image === undefined || before.record.phase !== 'dead'))
+    await stop(keeper, instance, before);
+  if (image !== undefined) start(keeper, instance, image, starting(), 0);
 }
 
-export function start(keeper: Keeper, { record }: Instance, image: Image, attempt: string, restarts: number): void {
-  const runnable = runnableOf(keeper.root, record, image);
+export function start(
+  keeper: Keeper,
+  { record }: Instance,
+  image: PlacedImage,
+  attempt: string,
+  restarts: number,
+): void {
+  const runnable = runnableOf(keeper.ground, record, image);
   const { revision } = runnable;
   const version = record.version ?? '';
   const action = { kind: 'start', unit: record.unit, revision, version, attempt, restarts } as const;
@@ -74,12 +89,19 @@ async function stop(keeper: Keeper, { record }: Instance, unit: Unit): Promise<v
   host.closing.throwIfAborted();
 }
 
-async function ready(keeper: Keeper, instance: Instance, image: Image): Promise<void> {
+/** False: it died with all that ran there, and can be started once more. */
+async function ready(
+  keeper: Keeper,
+  instance: Instance,
+  image: PlacedImage,
+  interrupted?: () => Promise<boolean>,
+): Promise<boolean> {
   const state = () => unitOf(keeper, instance)?.record;
   const limit = deadlineMs(keeper, instance);
   await keeper.until(() => state()?.ready === true || state()?.phase === 'dead' || state() === undefined, limit);
-  if (state()?.ready) return;
+  if (state()?.ready) return true;
   const message = state()?.message ?? 'nothing tells why';
+  if (state()?.phase !== 'running' && (await interrupted?.())) return false;
   if (state()?.phase === 'dead') throw new Failed(`${image.name}: ${message}`);
   throw new Failed(`${image.name}: not ready within ${limit / 1000} s: ${message}`);
 }
@@ -95,11 +117,12 @@ export function learn(keeper: Keeper, instance: Instance): void {
   const [first] = unitOf(keeper, instance)?.containers ?? [];
   const port = first?.record.ports[0];
   const { record } = instance;
-  if (!first?.listening || port === undefined || (record.serves && record.port === port)) return;
+  const keeps = keeper.ground.ports !== undefined;
+  if (!first?.listening || port === undefined || (record.serves && (!keeps || record.port === port))) return;
   try {
     keeper.remember(instance, (next) => {
       next.serves = true;
-      next.port = port;
+      if (keeps) next.port = port;
     });
   } catch {}
 }

@@ -1,9 +1,8 @@
 /** The way of an instance out of service, back, and away. */
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { homeFolder, instanceFolder } from './folders.ts';
 import { type Instance, insist, isNode, type Keeper, unitOf } from './instance.ts';
 import { drain, letInAgain } from './node.ts';
+import { removeInstance } from './record.ts';
 import { bringDown } from './serving.ts';
 
 /** What is under way by then is not waited for any longer. */
@@ -64,8 +63,11 @@ export async function putBack(
   const isBack =
     record.out === undefined && record.cordoned === cordoned && (weight === undefined || record.weight === weight);
   if (isBack || record.removing || record.creating !== undefined) return;
+  const drained = record.drain?.id;
   instance.returning ??= insist(keeper, instance, 'putting back', async () => {
     if (!cordoned && record.cordoned && !(await letInAgain(keeper, instance))) return;
+    // Taken out anew meanwhile: that is the last word.
+    if (record.drain?.id !== drained) return;
     keeper.remember(instance, (next) => {
       delete next.out;
       if (!cordoned) delete next.drain;
@@ -95,11 +97,9 @@ export function remove(keeper: Keeper, instance: Instance): void {
     await Promise.all([instance.leaving, instance.working, instance.returning, instance.draining]);
     keeper.units.host.closing.throwIfAborted();
     await bringDown(keeper, instance);
-    const { resource, unit } = record;
-    const { reach } = keeper.units.host.hold;
-    await rm(reach(homeFolder(keeper.root, resource, unit)), { recursive: true, force: true });
+    await keeper.ground.clear(record);
     keeper.units.host.guard();
-    await rm(reach(instanceFolder(keeper.root, resource, unit)), { recursive: true, force: true });
+    await removeInstance(keeper.units.host.hold, record);
     keeper.gone(instance);
   });
 }

@@ -1,0 +1,2 @@
+/** What a person is told of anything that was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

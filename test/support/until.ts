@@ -1,0 +1,18 @@
+/** Waiting for a condition: as long as a busy machine may take, since a wait that ends well costs only what it took. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What `look` saw, when that is something; it fails with `what` when that does not come. */
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  seconds = 90,
+  everyMs = 20,
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen as NonNullable<Exclude<T, false>>;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
+    await sleep(everyMs);
+  }
+}
