@@ -1,16 +1,7 @@
 /** A rolling upgrade on a real Docker Engine, beside what the engine takes by itself; and requests through upgrades and reverts of containers. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  clean,
-  commit,
-  freePort,
-  git,
-  operator,
-  type Place,
-  place,
-  type Running,
-  settled,
-} from '../test/e2e/support.ts';
+import { clean, commit, git, operator, type Place, place, type Running, settled } from '../test/e2e/support.ts';
+import { freePort } from '../test/support/ports.ts';
 import { startEngine, type TestEngine, whyNoEngine } from '../test/target/docker/engine.ts';
 import { type Figure, median, note } from './harness.ts';
 import { startLoad } from './load.ts';

@@ -1,6 +1,6 @@
 /** The suite on a Docker Engine of the test's own. */
 import t from 'tap';
-import { freePort } from '../e2e/support.ts';
+import { freePort } from '../support/ports.ts';
 import { startEngine, whyNoEngine } from '../target/docker/engine.ts';
 import { type Harness, SERVERS } from './harness.ts';
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openHaproxyRuntime, openUnixSocket } from '../../src/target/haproxy/runtime.ts';
 import { killServer, marksOf, onHost, targetOf } from '../e2e/hosts.ts';
-import { freePort } from '../support/git-servers.ts';
+import { freePort } from '../support/ports.ts';
 import { noHaproxy, startHaproxy } from '../target/haproxy/haproxy.ts';
 import { noSshd, startHosts } from '../target/ssh/hosts.ts';
 import { files } from './rounds.ts';

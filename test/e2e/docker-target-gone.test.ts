@@ -3,23 +3,11 @@ import { readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { findMaster } from '../../src/target/haproxy/router/process.ts';
+import { freePort } from '../support/ports.ts';
 import { until } from '../support/until.ts';
 import { startEngine, whyNoEngine } from '../target/docker/engine.ts';
 import { noHaproxy } from '../target/haproxy/haproxy.ts';
-import {
-  clean,
-  commit,
-  freePort,
-  get,
-  image,
-  logged,
-  logs,
-  operator,
-  place,
-  settled,
-  status,
-  workload,
-} from './support.ts';
+import { clean, commit, get, image, logged, logs, operator, place, settled, status, workload } from './support.ts';
 
 const missing = whyNoEngine() ?? (noHaproxy || undefined);
 if (missing !== undefined) throw new Error(missing);

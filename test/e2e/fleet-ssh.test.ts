@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { openHaproxyRuntime, openUnixSocket } from '../../src/target/haproxy/runtime.ts';
-import { freePort } from '../support/git-servers.ts';
+import { freePort } from '../support/ports.ts';
 import { until } from '../support/until.ts';
 import { type Haproxy, noHaproxy, startHaproxy } from '../target/haproxy/haproxy.ts';
 import { killSession, noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';

@@ -7,7 +7,7 @@
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { freePort } from '../support/git-servers.ts';
+import { freePort } from '../support/ports.ts';
 import { until } from '../support/until.ts';
 import { noSshd, startHosts, type TestHosts } from '../target/ssh/hosts.ts';
 import { killServer, onHost, targetOf } from './hosts.ts';

@@ -12,7 +12,6 @@ import { openNativeTransport } from '../../src/git/transport-native.ts';
 import {
   bareRepository,
   commitFiles,
-  freePort,
   git,
   type HttpGitServer,
   serveHttp,
@@ -20,6 +19,7 @@ import {
   temporary,
   tipOf,
 } from '../support/git-servers.ts';
+import { freePort } from '../support/ports.ts';
 
 const MAIN = 'refs/heads/main';
 const me = { name: 'Sluice', email: 'sluice@example.test' };

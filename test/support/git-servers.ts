@@ -1,11 +1,13 @@
 /** Real Git servers for tests: bare repositories on disk, smart HTTP through `git http-backend`, and an sshd on loopback. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync } from 'node:fs';
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './ports.ts';
+import { until } from './until.ts';
 
 const ENV = {
   PATH: process.env.PATH ?? '',
@@ -251,7 +253,7 @@ export async function serveSsh(): Promise<SshGitServer | undefined> {
   ];
   await writeFile(join(folder, 'config'), `${config.join('\n')}\n`);
   const child = spawn(SSHD, ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
-  await accepting(port, child);
+  await sshdListens(join(folder, 'pid'), child);
   const ssh = (key: string) =>
     `ssh -i ${join(folder, key)} -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=${join(folder, 'known')} -o LogLevel=ERROR`;
   return {
@@ -267,28 +269,13 @@ export async function serveSsh(): Promise<SshGitServer | undefined> {
   };
 }
 
-/** A port of loopback that nothing listens on. */
-export async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  const port = await new Promise<number>((listening) =>
-    server.listen(0, '127.0.0.1', () => listening((server.address() as AddressInfo).port)),
-  );
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
-
-async function accepting(port: number, child: ChildProcess): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+/**
+ * sshd writes its file once it listens. A connection says less: on a port that another program took first it is accepted
+ * too, and then nobody answers.
+ */
+export async function sshdListens(pidFile: string, child: ChildProcess): Promise<void> {
+  await until('sshd listens', async () => {
     if (child.exitCode !== null) throw new Error(`sshd ended with ${child.exitCode}`);
-    const open = await new Promise<boolean>((answered) => {
-      const socket = connect(port, '127.0.0.1');
-      socket.once('connect', () => answered(true));
-      socket.once('error', () => answered(false));
-      socket.once('close', () => socket.destroy());
-      socket.once('connect', () => socket.destroy());
-    });
-    if (open) return;
-    await new Promise((later) => setTimeout(later, 25));
-  }
-  throw new Error('sshd does not accept connections');
+    return (await readFile(pidFile, 'utf8').catch(() => '')).trim() === String(child.pid);
+  });
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { freePort } from '../../support/git-servers.ts';
+import { freePort } from '../../support/ports.ts';
 import { get, ready, start, stop, told, unitOf, unitWhere, until } from '../local/fixtures.ts';
 import {
   clusterSpec,

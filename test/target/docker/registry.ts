@@ -3,11 +3,11 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
+import { freePort } from '../../support/ports.ts';
 
 export interface TestRegistry {
   /** `127.0.0.1:41233` */
@@ -91,12 +91,4 @@ async function putImage(base: string, tag: string, text: string): Promise<string
   const { status } = await fetch(`${base}/manifests/${tag}`, { method: 'PUT', headers: sent, body: manifest });
   if (status !== 201) throw new Error(`the registry does not take an image: ${status}`);
   return digest(manifest);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }

@@ -12,8 +12,9 @@ import { findMaster } from '../../../src/target/haproxy/router/process.ts';
 import { type RouterClient, stopRouter } from '../../../src/target/local/router/client.ts';
 import { routerDirectory } from '../../../src/target/local/router/launch.ts';
 import { dial } from '../../../src/target/local/router/wire.ts';
+import { freePort } from '../../support/ports.ts';
 import { until } from '../../support/until.ts';
-import { all, ask, backend, dataDir, freePort, raw, shop } from '../local/router/fixtures.ts';
+import { all, ask, backend, dataDir, raw, shop } from '../local/router/fixtures.ts';
 
 /** Answers with its name; at `/held` when it is told to. */
 async function named(t: Test, name: string): Promise<number> {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { digestAt } from '../../../src/target/registry/digest.ts';
 import { parseReference } from '../../../src/target/registry/reference.ts';
-import { freePort } from '../../support/git-servers.ts';
+import { freePort } from '../../support/ports.ts';
 import { startRegistry } from '../docker/registry.ts';
 
 const LOGIN = { username: 'deploy', password: 'opensesame' };

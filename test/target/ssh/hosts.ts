@@ -6,7 +6,8 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { SshTarget } from '../../../src/manifest/target.ts';
-import { freePort, temporary } from '../../support/git-servers.ts';
+import { sshdListens, temporary } from '../../support/git-servers.ts';
+import { freePort } from '../../support/ports.ts';
 
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((path) => existsSync(path));
 
@@ -118,7 +119,7 @@ async function startHost(
     keys: () => keyTypes.map((type) => readFileSync(join(folder, `${type}.pub`), 'utf8').trim()),
     async start() {
       child = spawn(SSHD ?? '', ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
-      await accepting(port, child);
+      await sshdListens(join(folder, 'pid'), child);
     },
     sessions: () => (child?.pid === undefined || child.exitCode !== null ? [] : childrenOf(child.pid)),
     async stop() {
@@ -205,19 +206,4 @@ async function startLine(to: number): Promise<Line & { port: number; close(): vo
       server.close();
     },
   };
-}
-
-async function accepting(port: number, child: ChildProcess): Promise<void> {
-  for (let attempt = 0; attempt < 400; attempt++) {
-    if (child.exitCode !== null) throw new Error(`sshd ended with ${child.exitCode}`);
-    const open = await new Promise<boolean>((answered) => {
-      const socket = connect(port, '127.0.0.1');
-      socket.once('connect', () => answered(true));
-      socket.once('error', () => answered(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    if (open) return;
-    await new Promise((later) => setTimeout(later, 25));
-  }
-  throw new Error('sshd does not accept connections');
 }

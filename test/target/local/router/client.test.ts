@@ -11,8 +11,9 @@ import type { ResourceId } from '../../../../src/manifest/resource.ts';
 import { openRouter, readStats, stopRouter } from '../../../../src/target/local/router/client.ts';
 import type { Route } from '../../../../src/target/local/router/config.ts';
 import { dial } from '../../../../src/target/local/router/wire.ts';
+import { freePort } from '../../../support/ports.ts';
 import { until } from '../../../support/until.ts';
-import { ask, backend, backendProcess, dataDir, freePort, router, shop } from './fixtures.ts';
+import { ask, backend, backendProcess, dataDir, router, shop } from './fixtures.ts';
 
 const pidOf = async (directory: string): Promise<number | undefined> => {
   const connection = await dial(join(directory, 'router'));

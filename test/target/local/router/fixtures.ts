@@ -54,15 +54,6 @@ async function listening(server: Server | ReturnType<typeof createTcpServer>): P
   return (server.address() as AddressInfo).port;
 }
 
-/** A port that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  const port = await listening(server);
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** The routes and the proxy of a router, in this process. */
 export async function proxyHere(t: Test): Promise<{ table: Table; port: number }> {
   const table = createTable();

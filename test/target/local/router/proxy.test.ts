@@ -4,8 +4,9 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { requestHead } from '../../../../src/target/local/router/headers.ts';
+import { freePort } from '../../../support/ports.ts';
 import { until } from '../../../support/until.ts';
-import { all, ask, backend, freePort, proxyHere, raw, rawBackend, shop, textOf } from './fixtures.ts';
+import { all, ask, backend, proxyHere, raw, rawBackend, shop, textOf } from './fixtures.ts';
 
 const echoHead = (incoming: IncomingMessage) =>
   JSON.stringify({ method: incoming.method, url: incoming.url, raw: incoming.rawHeaders, headers: incoming.headers });
