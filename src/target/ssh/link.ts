@@ -36,6 +36,7 @@ export function createLink(name: string, open: () => Promise<Client>, lost: () =
     const opened = open().then(
       (client) => {
         failure = undefined;
+        client.setMaxListeners(2 * CHANNELS); // each channel that opens, and the few that it always has
         client.once('close', () => {
           if (current === opened) current = undefined;
           if (!closed) lost();
