@@ -23,6 +23,30 @@ const FOUND: Record<string, [subject: string, input: unknown]> = {
       leaves: 'at once',
     },
   ],
+  'an upgrade behind a request that is under way': [
+    'router',
+    {
+      bytes: `GET / HTTP/1.1\r\n${HOST}\r\n\r\nGET / HTTP/1.1\r\n${HOST}\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n`,
+      cuts: [],
+      leaves: 'by itself',
+    },
+  ],
+  'a CONNECT that claims a body': [
+    'router',
+    {
+      bytes: `CONNECT / HTTP/1.1\r\n${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      cuts: [],
+      leaves: 'by itself',
+    },
+  ],
+  'a request behind one that is refused': [
+    'router',
+    {
+      bytes: `PUT / HTTP/1.1\r\n\r\nPUT / HTTP/1.1\r\n${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n`,
+      cuts: [],
+      leaves: 'by itself',
+    },
+  ],
   'control characters in what a diagnostic cites': ['manifests', '*a\u0001'],
   'control characters in the name of a resource': [
     'manifests',

@@ -57,6 +57,8 @@ export interface UnitRecord {
   /** Why it is ended though nobody asked for that: whoever finds it goes on with the end. */
   condemned?: string;
   diedAt?: Instant;
+  /** How the attempt before this one ended. */
+  formerDeath?: string;
   message?: string;
 }
 

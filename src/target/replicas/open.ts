@@ -190,6 +190,7 @@ export async function openReplicas<R extends RunningContainer, H extends Core<R>
       const record: UnitRecord = {
         ...{ resource, unit: id, attempt, revision, version, restarts, boot: kind.boot },
         ...{ phase: 'starting', containers: [], ready: false, startedAt: Date.now() },
+        ...(before?.record.message !== undefined && { formerDeath: before.record.message }),
       };
       if (before !== undefined) kind.release?.(before.record);
       const unit = createUnit<R>(record, runnable, unitFolder(dataDir, resource, id));

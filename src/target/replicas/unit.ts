@@ -131,9 +131,15 @@ export function servedAt(unit: Unit): string | undefined {
   return port === undefined || first === undefined ? undefined : `${addressOf(first.record)}:${port}`;
 }
 
+/** Until there is more to say of a start, why it was made: between two deaths nobody else tells. */
+function whyAgain({ phase, formerDeath }: UnitRecord): string | undefined {
+  return phase === 'starting' && formerDeath !== undefined ? `started again after: ${formerDeath}` : undefined;
+}
+
 export function liveUnit(unit: Unit): LiveUnit {
   const { record } = unit;
   const address = servedAt(unit);
+  const message = record.message ?? whyAgain(record);
   return {
     id: record.unit,
     revision: record.revision,
@@ -145,7 +151,7 @@ export function liveUnit(unit: Unit): LiveUnit {
     ...(record.readySince === undefined ? {} : { readySince: record.readySince }),
     ...(record.ready ? {} : { unreadySince: record.unreadySince ?? record.startedAt }),
     ...(record.diedAt === undefined ? {} : { diedAt: record.diedAt }),
-    ...(record.message === undefined ? {} : { message: record.message }),
+    ...(message === undefined ? {} : { message }),
     ...(address === undefined ? {} : { address }),
   };
 }

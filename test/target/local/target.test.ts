@@ -80,7 +80,9 @@ t.test('acts are idempotent by attempt, and only what is dead is started over', 
   t.match(died, { ready: false, message: /^exited with code 3/, attempt: 'a' });
   t.type(died.diedAt, 'number');
   await driver.start(WEB, { ...action, attempt: 'b', restarts: 1 }, runs, never);
-  t.match(await unitWhere(driver, 'web-1', ready), { attempt: 'b', restarts: 1 });
+  t.match(await unitOf(driver, 'web-1'), { phase: 'starting', message: /^started again after: exited with code 3/ });
+  const again = await unitWhere(driver, 'web-1', ready);
+  t.match(again, { attempt: 'b', restarts: 1, message: undefined }, 'what is over is not told any more');
   t.equal((await live(driver)).units.length, 1);
 });
 

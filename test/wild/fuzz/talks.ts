@@ -107,6 +107,7 @@ const headers = fc.oneof(
   ),
   fc.constantFrom(
     'Upgrade: websocket',
+    'Connection: upgrade\r\nUpgrade: websocket',
     'Upgrade: h2c',
     'Upgrade: x, y',
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',

@@ -22,19 +22,13 @@ export interface Upgrade {
 export function proxy(table: Table, request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade): void {
   const head = requestHead(request);
   if (head === undefined) {
+    // What follows on the connection may be as wrong.
+    response.shouldKeepAlive = false;
     refuse(response, 400, 'the request must name one host and a path on it');
     return;
   }
   const exchange = new Exchange(table, request, response, head, upgrade);
-  const closed = () => exchange.clientClosed();
-  response.once('close', closed);
-  // While it waits for its turn behind an earlier one of its connection, an answer is told nothing of its client.
-  if (response.socket === null) {
-    const { socket } = request;
-    socket.setMaxListeners(0);
-    socket.once('close', closed);
-    response.once('close', () => socket.off('close', closed));
-  }
+  response.once('close', () => exchange.clientClosed());
   exchange.attempt();
 }
 
@@ -229,7 +223,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-function refuse(response: ServerResponse, status: number, message: string): void {
+export function refuse(response: ServerResponse, status: number, message: string): void {
   const text = `${message}\n`;
   response.writeHead(status, [
     'content-type',

@@ -611,3 +611,55 @@ t.test(
     t.equal((await ask(port, { host: 'v7.shop.localhost' })).body, 'workload');
   },
 );
+
+t.test('what a client sends before it has its answers is served one at a time, in its order', async (t) => {
+  const { table, port } = await proxyHere(t);
+  const held: (() => void)[] = [];
+  const seen: string[] = [];
+  const one = await backend(t, (incoming, response) => {
+    seen.push(`${incoming.method} ${incoming.url}`);
+    held.push(() => response.end(`<${incoming.url}>`));
+  });
+  table.change({ 'Service/shop': shop({ v7: [one.port] }) });
+  const host = 'Host: shop.localhost\r\n';
+  const answers = raw(
+    port,
+    `PUT /a HTTP/1.1\r\n${host}\r\nGET /b HTTP/1.1\r\n${host}\r\nGET /c HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+  );
+  for (const count of [1, 2, 3]) {
+    await until(`request ${count} arrives`, () => held.length === count);
+    t.equal(table.active(), 1, 'the others wait');
+    held[count - 1]?.();
+  }
+  t.match(await answers, /<\/a>[^<]*<\/b>[^<]*<\/c>/);
+  t.same(seen, ['PUT /a', 'GET /b', 'GET /c']);
+
+  const left = connect(port, '127.0.0.1');
+  left.write(`PUT /d HTTP/1.1\r\n${host}\r\nGET /e HTTP/1.1\r\n${host}\r\n`);
+  await until('the first arrives', () => held.length === 4);
+  left.destroy();
+  await until('it is over', () => table.active() === 0);
+  const after = ask(port, { path: '/f' });
+  await until('another client is served', () => held.length === 5);
+  held[4]?.();
+  t.equal((await after).body, '</f>');
+  t.same(seen.slice(3), ['PUT /d', 'GET /f'], 'what waited when its client left is not sent');
+});
+
+t.test('an upgrade that is asked for behind another request is not made, and does no harm', async (t) => {
+  const { table, port } = await proxyHere(t);
+  const one = await backend(t, (incoming, response) => response.end(`<${incoming.url} ${incoming.headers.upgrade}>`));
+  table.change({ 'Service/shop': shop({ v7: [one.port] }) });
+  const host = 'Host: shop.localhost\r\n';
+  const upgrade = `GET /b HTTP/1.1\r\n${host}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`;
+  t.match(
+    await raw(port, `GET /a HTTP/1.1\r\n${host}\r\n${upgrade}`, /b undefined>/),
+    /<\/a undefined>[^<]*<\/b undefined>/,
+  );
+  const plain = /<\/b undefined>/;
+  const refused = await raw(port, `GET /a HTTP/1.1\r\n\r\n${upgrade}`);
+  t.match(refused, /^HTTP\/1.1 400 /, 'behind one without a host');
+  t.notMatch(refused, plain, 'the connection is closed');
+  t.match(await raw(port, `GET /a HTTP/1.1\r\n${host}Expect: x\r\n\r\n${upgrade}`, plain), /^HTTP\/1.1 417 /);
+  t.equal((await ask(port, { path: '/c' })).body, '</c undefined>', 'it serves on');
+});
