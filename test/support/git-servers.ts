@@ -250,6 +250,8 @@ export async function serveSsh(): Promise<SshGitServer | undefined> {
     'StrictModes no',
     'UsePAM no',
     'AcceptEnv GIT_PROTOCOL',
+    // bash reads the account's .bashrc there, and whatever that waits for.
+    `SetEnv HOME=${folder}`,
   ];
   await writeFile(join(folder, 'config'), `${config.join('\n')}\n`);
   const child = spawn(SSHD, ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
