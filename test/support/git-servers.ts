@@ -226,7 +226,7 @@ export interface SshGitServer {
   close(): Promise<void>;
 }
 
-const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((path) => existsSync(path));
+export const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((path) => existsSync(path));
 
 /** An sshd of its own on a loopback port; undefined where none is installed. */
 export async function serveSsh(): Promise<SshGitServer | undefined> {
@@ -254,8 +254,7 @@ export async function serveSsh(): Promise<SshGitServer | undefined> {
     `SetEnv HOME=${folder}`,
   ];
   await writeFile(join(folder, 'config'), `${config.join('\n')}\n`);
-  const child = spawn(SSHD, ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
-  await sshdListens(join(folder, 'pid'), child);
+  const child = await startSshd(folder);
   const ssh = (key: string) =>
     `ssh -i ${join(folder, key)} -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=${join(folder, 'known')} -o LogLevel=ERROR`;
   return {
@@ -272,12 +271,14 @@ export async function serveSsh(): Promise<SshGitServer | undefined> {
 }
 
 /**
- * sshd writes its file once it listens. A connection says less: on a port that another program took first it is accepted
- * too, and then nobody answers.
+ * By the `config` in `folder`, which names `pid` there as its file. sshd writes that once it listens; a connection says less: on a port that
+ * another program took first it is accepted too, and then nobody answers.
  */
-export async function sshdListens(pidFile: string, child: ChildProcess): Promise<void> {
+export async function startSshd(folder: string): Promise<ChildProcess> {
+  const child = spawn(SSHD ?? '', ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
   await until('sshd listens', async () => {
     if (child.exitCode !== null) throw new Error(`sshd ended with ${child.exitCode}`);
-    return (await readFile(pidFile, 'utf8').catch(() => '')).trim() === String(child.pid);
+    return (await readFile(join(folder, 'pid'), 'utf8').catch(() => '')).trim() === String(child.pid);
   });
+  return child;
 }

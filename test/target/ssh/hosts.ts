@@ -1,15 +1,13 @@
 /** Real sshd processes on loopback: each with a port, a home and keys of its own, behind a line that can be cut. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { SshTarget } from '../../../src/manifest/target.ts';
-import { sshdListens, temporary } from '../../support/git-servers.ts';
+import { SSHD, startSshd, temporary } from '../../support/git-servers.ts';
 import { freePort } from '../../support/ports.ts';
-
-const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find((path) => existsSync(path));
 
 /** Why tests with it are left out; false: they are not. */
 export const noSshd = SSHD === undefined && 'there is no sshd here';
@@ -118,8 +116,7 @@ async function startHost(
     ...{ name, port: line.port, home, line },
     keys: () => keyTypes.map((type) => readFileSync(join(folder, `${type}.pub`), 'utf8').trim()),
     async start() {
-      child = spawn(SSHD ?? '', ['-D', '-e', '-f', join(folder, 'config')], { stdio: 'ignore' });
-      await sshdListens(join(folder, 'pid'), child);
+      child = await startSshd(folder);
     },
     sessions: () => (child?.pid === undefined || child.exitCode !== null ? [] : childrenOf(child.pid)),
     async stop() {
