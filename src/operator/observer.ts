@@ -64,10 +64,15 @@ export function createObserver(ports: ObserverPorts): Observer {
     async look(ids) {
       const byDriver = new Map<UnitDriver, ResourceId[]>();
       const lives = new Map<ResourceId, Live>();
-      for (const id of ids) {
-        const resource = ports.declared(id);
-        const driver = ports.driverOf(id, resource);
-        const refused = driver && (await refusal(id, resource, driver));
+      // Told at once, what many of them declare is one change to a driver that gathers.
+      const asked = await Promise.all(
+        ids.map(async (id) => {
+          const resource = ports.declared(id);
+          const driver = ports.driverOf(id, resource);
+          return { id, resource, driver, refused: driver && (await refusal(id, resource, driver)) };
+        }),
+      );
+      for (const { id, resource, driver, refused } of asked) {
         if (driver === undefined) lives.set(id, withoutDriver(resource));
         else if (refused !== undefined) lives.set(id, unseen(refused));
         else byDriver.set(driver, [...(byDriver.get(driver) ?? []), id]);

@@ -1,6 +1,9 @@
 import t from 'tap';
 import { systemClock } from '../../src/clock.ts';
+import type { ResourceId } from '../../src/manifest/resource.ts';
 import { createObserver } from '../../src/operator/observer.ts';
+import { nothingLive } from '../../src/plan/live.ts';
+import type { UnitDriver } from '../../src/target/ports.ts';
 import { workload } from '../support/resources.ts';
 
 const resource = workload('aaaaaaaaaa');
@@ -34,4 +37,30 @@ t.test('what is declared is told of its own target only', async (t) => {
     complete: false,
     unseen: `target ${target} cannot be opened: no room`,
   });
+});
+
+t.test('a driver is told of all that one look is about at once', async (t) => {
+  const ids: ResourceId[] = ['Workload/a', 'Workload/b', 'Workload/c'];
+  const told: ResourceId[] = [];
+  let allTold = () => {};
+  const all = new Promise<void>((resolve) => {
+    allTold = resolve;
+  });
+  const driver = {
+    declare(id: ResourceId) {
+      if (told.push(id) === ids.length) allTold();
+      return all;
+    },
+    observe: async (those: readonly ResourceId[]) => new Map(those.map((id) => [id, nothingLive(0)])),
+  } as Partial<UnitDriver> as UnitDriver;
+  const { look } = createObserver({
+    clock: systemClock,
+    declared: (id) => ({ ...resource, id }),
+    frozen: () => [],
+    driverOf: () => driver,
+    trouble: (_, what) => what,
+    signal: new AbortController().signal,
+  });
+  t.same([...(await look(ids)).keys()], ids);
+  t.same(told, ids);
 });
