@@ -144,7 +144,7 @@ t.test('units that cannot run: the resource and the unit are named, what served 
   const slow = '  progressDeadlineSeconds: 3\n';
   const at = await place({
     'good.yaml': workload('good', 'hello:7', 1),
-    ...Object.fromEntries(names.map((name) => [`${name}.yaml`, workload(name, 'hello:7', 1, slow)])),
+    ...Object.fromEntries(names.map((name) => [`${name}.yaml`, workload(name, 'hello:7', 1)])),
     ...HELLO,
   });
   const running = operator(at);

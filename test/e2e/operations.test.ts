@@ -117,7 +117,7 @@ t.test('a failed rollout pauses, and retry tries it again', async (t) => {
   t.teardown(() => clean(at, running));
   await settled(at, 'Workload/web', 1);
   const needed = join(at.root, 'needed');
-  const files = { ...needy(needed), 'web.yaml': workload('web', 'needy:1', 1, '  progressDeadlineSeconds: 1\n') };
+  const files = { ...needy(needed), 'web.yaml': workload('web', 'needy:1', 1, '  progressDeadlineSeconds: 5\n') };
   commit(at, files, 'needy');
   await paused(at, 'Workload/web', 2, 'Failure');
   // It is started again and again: while it starts there is nothing to be told of it.
