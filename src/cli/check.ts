@@ -13,10 +13,8 @@ import { builtinPrechecks } from '../rollout/prechecks.ts';
 import type { PrecheckResult, State } from '../rollout/state.ts';
 import { active } from '../rollout/transitions.ts';
 import { fromDocument } from '../status/document.ts';
-import { inspectDocker } from '../target/docker/target.ts';
 import { haproxyAddress } from '../target/haproxy/router/client.ts';
 import { instancesFolder } from '../target/instances/folders.ts';
-import { inspectNodes } from '../target/kubernetes/nodes/inspect.ts';
 import { findGroups } from '../target/local/cgroup.ts';
 import { lookingAt, openImages } from '../target/local/image.ts';
 import { inspectInstances } from '../target/local/instances/inspect.ts';
@@ -26,7 +24,6 @@ import { routerDirectory } from '../target/local/router/launch.ts';
 import { dial } from '../target/local/router/wire.ts';
 import { findUser, type User } from '../target/local/user.ts';
 import { withProject } from '../target/project.ts';
-import { inspectHosts } from '../target/ssh/inspect.ts';
 import { withCommits } from './declared.ts';
 import { Failure, usage } from './failure.ts';
 import { repositoryFolders } from './folders.ts';
@@ -97,15 +94,21 @@ async function precheck(asked: Asked): Promise<PrecheckResult[]> {
   return [...builtin(asked, live), ...results];
 }
 
-function inspect(asked: Asked<InstanceResource>): Promise<{ live: Live; results: PrecheckResult[] }> {
+async function inspect(asked: Asked<InstanceResource>): Promise<{ live: Live; results: PrecheckResult[] }> {
   const { resource, declared } = asked;
   const { target } = resource.spec;
   const host = declared.hostTargets.get(target);
   const { docker, kubernetes } = declared.targets.get(target) ?? {};
   const signal = AbortSignal.timeout(LONGEST_MS);
   const plan = (live: Live) => planOf(asked, live);
-  if (host !== undefined) return inspectHosts(resource, host.ssh, plan, signal);
-  if (kubernetes !== undefined && isCluster(resource)) return inspectNodes(resource, kubernetes, plan, signal);
+  if (host !== undefined) {
+    const { inspectHosts } = await import('../target/ssh/inspect.ts');
+    return inspectHosts(resource, host.ssh, plan, signal);
+  }
+  if (kubernetes !== undefined && isCluster(resource)) {
+    const { inspectNodes } = await import('../target/kubernetes/nodes/inspect.ts');
+    return inspectNodes(resource, kubernetes, plan, signal);
+  }
   if (docker !== undefined) return inspectOnEngine(asked, docker, plan, signal);
   return withLocal(asked, (local) => inspectInstances(resource, local, plan, signal));
 }
@@ -174,11 +177,12 @@ async function withRouterOf<T>(
   }
 }
 
-function precheckContainers(
+async function precheckContainers(
   { resource, options, data }: Asked<ReplicasResource>,
   name: string,
   docker: DockerTarget,
 ): Promise<PrecheckResult[]> {
+  const { inspectDocker } = await import('../target/docker/target.ts');
   const secrets = secretsFrom(options.secretsDir);
   const what = { spec: resource.spec, runnable: runnableOf(resource) };
   return withRouterOf(data, name, docker, (router) =>

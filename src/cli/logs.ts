@@ -5,11 +5,8 @@ import type { Command } from 'commander';
 import { isReplicasSpec } from '../manifest/kinds.ts';
 import { membersOn } from '../manifest/members.ts';
 import type { Declared, ResourceId } from '../manifest/resource.ts';
-import { readTargetLogs } from '../target/docker/target.ts';
-import { readNodeLogs } from '../target/kubernetes/nodes/inspect.ts';
 import { readLogs, type UnitLog } from '../target/local/logs.ts';
 import { withProject } from '../target/project.ts';
-import { readSshLogs } from '../target/ssh/target.ts';
 import { withCommits } from './declared.ts';
 import { Failure } from './failure.ts';
 import { repositoryFolders } from './folders.ts';
@@ -73,6 +70,7 @@ async function printedFromHosts(
   const names = membersOn(ssh, spec).map(({ name }) => name);
   if (unit !== undefined && !names.includes(unit))
     throw new Failure(`${resource} has no host ${unit} on target ${spec.target}; it has ${names.join(', ') || 'none'}`);
+  const { readSshLogs } = await import('../target/ssh/target.ts');
   const silent: string[] = [];
   for (const name of unit === undefined ? names : [unit]) {
     try {
@@ -107,6 +105,7 @@ async function fromContainers(
     return readPodLogs(name, withProject(kubernetes, data), resource, unit);
   }
   if (docker === undefined) return [];
+  const { readTargetLogs } = await import('../target/docker/target.ts');
   return readTargetLogs(name, withProject(docker, data), resource, unit);
 }
 
@@ -119,6 +118,7 @@ async function fromNodes(
   const { kind, target } = resources.get(resource)?.spec ?? {};
   const kubernetes = targets.get(target ?? '')?.kubernetes;
   if (kind !== 'Cluster' || kubernetes === undefined) return [];
+  const { readNodeLogs } = await import('../target/kubernetes/nodes/inspect.ts');
   return readNodeLogs(kubernetes, unit);
 }
 

@@ -1,53 +1,17 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { messageOf } from '../error-text.ts';
 import { GitError } from '../git/errors.ts';
-import { registerCheck } from './check.ts';
-import { registerDemo } from './demo.ts';
+import { commandLine } from './commands.ts';
 import { Failure } from './failure.ts';
-import { registerHistory } from './history.ts';
-import { registerInit } from './init.ts';
-import { registerLogs } from './logs.ts';
-import { registerOperations } from './operate.ts';
-import { packageVersion } from './package.ts';
-import { registerPlan } from './plan.ts';
-import { registerPredict } from './predict.ts';
-import { endQuietlyOnClosedPipe, printError, writeErr, writeOut } from './print.ts';
-import { registerRollback } from './rollback.ts';
-import { registerRun } from './run.ts';
-import { registerStatus } from './status.ts';
-import { registerValidate } from './validate.ts';
-
-function commandLine(): Command {
-  const program = new Command('sluice')
-    .description(
-      'A GitOps operator for staged upgrades: a commit upgrades, a revert rolls back, one safe stage at a time.',
-    )
-    .version(packageVersion(), '-V, --version', 'print the version')
-    .helpCommand(true)
-    .showHelpAfterError('(see --help)')
-    .configureOutput({ writeOut, writeErr, outputError: (text, write) => write(text) })
-    .exitOverride();
-  registerInit(program);
-  registerRun(program);
-  registerValidate(program);
-  registerPlan(program);
-  registerCheck(program);
-  registerStatus(program);
-  registerHistory(program);
-  registerLogs(program);
-  registerPredict(program);
-  registerOperations(program);
-  registerRollback(program);
-  registerDemo(program);
-  return program;
-}
+import { endQuietlyOnClosedPipe, printError, writeErr } from './print.ts';
 
 /** 0: done; 1: it did not hold; 2: used wrongly. Commands that did their work and found something wrong set 1 themselves. */
 async function main(args: string[]): Promise<void> {
   endQuietlyOnClosedPipe();
   try {
-    await commandLine().parseAsync(args, { from: 'user' });
+    const program = await commandLine(args);
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     process.exitCode = statusOf(error);
     if (error instanceof CommanderError) return;

@@ -4,7 +4,7 @@ import { until } from '../support/until.ts';
 import type { Behaviour, World } from './behaviours.ts';
 
 /** A minute and a half: scripts run one after the other on a machine that may be slow. */
-const PATIENCE = 90;
+const PATIENCE = 180;
 
 /** `script` says what it does for which instance: that is what the logs of a driver show. */
 const fleet = (name: string, image: string, { script, wait = '0', more = '' }: Script = {}) => ({

@@ -9,14 +9,14 @@ const EVERY = 97;
 /** So many kinds a day: each takes up to a minute and a half. */
 const KINDS_A_DAY = 2;
 
-t.setTimeout(600_000);
+t.setTimeout(900_000);
 
 const kinds = Object.entries(WITHOUT_ENGINE);
 const today = Array.from({ length: KINDS_A_DAY }, (_, at) => kinds[(seed * KINDS_A_DAY + at) % kinds.length] ?? []);
 for (const [kind = '', open] of today) {
   if (open === undefined) throw new Error(`no kind for seed ${seed}`);
   const skip = kind === 'ssh' && noSsh;
-  t.test(`${kind}: killed with -9 on the way, it goes on`, { skip, timeout: 300_000 }, (t) =>
+  t.test(`${kind}: killed with -9 on the way, it goes on`, { skip, timeout: 800_000 }, (t) =>
     killed(t, open, { every: EVERY }, 2),
   );
 }

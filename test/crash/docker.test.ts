@@ -7,7 +7,7 @@ import { dockerCluster, dockerFleet, noDocker } from './docker.ts';
 const EVERY = 41;
 const [kind, open] = seed % 2 === 0 ? (['fleet', dockerFleet] as const) : (['cluster', dockerCluster] as const);
 
-t.setTimeout(300_000);
+t.setTimeout(900_000);
 if (noDocker !== false) throw new Error(noDocker);
 
 t.test(`${kind} on Docker: killed with -9 on the way, it goes on`, (t) =>

@@ -170,15 +170,11 @@ for (const transport of ['with the git program', 'without it']) {
     server.fail(undefined);
     network.weather(() => undefined);
     declared = push(COMMITS % 2 === 0 ? '8' : '7');
-    const now = await until(
-      'it has caught up',
-      () => {
-        const found = status(seen, 'Workload/web');
-        const isDone = found?.commit === declared && found.rollout?.phase === 'Succeeded' && found.health === 'Healthy';
-        return isDone ? found : undefined;
-      },
-      90,
-    ).catch((error) => {
+    const now = await until('it has caught up', () => {
+      const found = status(seen, 'Workload/web');
+      const isDone = found?.commit === declared && found.rollout?.phase === 'Succeeded' && found.health === 'Healthy';
+      return isDone ? found : undefined;
+    }).catch((error) => {
       throw new Error(`${error.message}; the log ends:\n${logged(running).slice(-20).join('\n')}`);
     });
     await checkRecord(t, made, now.rollout.id, declared);
@@ -259,13 +255,10 @@ t.test('over ssh: a connection that freezes is noticed, ended and made again', B
     const before = logged(running).length;
     network.weather(() => ({ kind: 'freeze', after }));
     const declared = push(rollout % 2 === 1 ? '8' : '7');
-    await until(
-      'it is told',
-      () =>
-        logged(running)
-          .slice(before)
-          .some((line) => /^warn .*127\.0\.0\.1/.test(line)),
-      40,
+    await until('it is told', () =>
+      logged(running)
+        .slice(before)
+        .some((line) => /^warn .*127\.0\.0\.1/.test(line)),
     );
     network.weather(() => undefined);
     rollout++;

@@ -90,7 +90,7 @@ async function crash(
   moment: Moment,
   come: () => boolean,
 ): Promise<Running> {
-  await until(moment.name, come, 90, 3).catch((error: Error) => {
+  await until(moment.name, come, 180, 3).catch((error: Error) => {
     throw new Error(`${error.message}; ${JSON.stringify(status(at, resource)?.rollout)}\n${running.output()}`);
   });
   running.process.kill('SIGKILL');

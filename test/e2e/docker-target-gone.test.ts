@@ -58,20 +58,17 @@ spec: {docker: {host: "${engine.host}", router: haproxy, listen: "127.0.0.1:${ro
   await logs(running, ENDED);
   t.notOk(serves());
   await t.rejects(get(served, 'web.localhost'), /ECONNREFUSED/);
-  await until('web is gone', () => status(at, 'Workload/web') === undefined, 60);
+  await until('web is gone', () => status(at, 'Workload/web') === undefined);
 
   commit(at, { 'target.yaml': target, 'web.yaml': onContainers }, 'both again');
-  await until(
-    'it is served again',
-    () =>
-      get(served, 'web.localhost').then(
-        ({ status }) => status === 200,
-        () => false,
-      ),
-    60,
+  await until('it is served again', () =>
+    get(served, 'web.localhost').then(
+      ({ status }) => status === 200,
+      () => false,
+    ),
   );
   commit(at, { 'web.yaml': '' }, 'web goes again');
-  await until('web is gone again', () => status(at, 'Workload/web') === undefined, 60);
+  await until('web is gone again', () => status(at, 'Workload/web') === undefined);
 
   for (const [wrong, where] of [
     [target.replace('spec: {', 'spec: '), /target\.yaml:4:7:? .*not valid YAML/],

@@ -25,7 +25,7 @@ import {
   statusOf,
 } from './support.ts';
 
-const real = { skip: noSshd || noHaproxy, timeout: 120_000 };
+const real = { skip: noSshd || noHaproxy, timeout: 400_000 };
 const NAMES = ['web-1', 'web-2', 'web-3', 'web-4'];
 const WEIGHTS = [100, 37, 5, 256];
 const OTHER_WEIGHTS = [1, 2, 3, 4];

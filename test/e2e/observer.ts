@@ -29,9 +29,10 @@ export function observe(at: Place, resource: string, bounds: Bounds): Observer {
   let going = true;
   const loop = async () => {
     for (; going; looks++) {
+      const began = performance.now();
       look(at, resource, bounds, pids, broken);
       for (const attempt of pids.keys()) attempts.add(attempt);
-      await sleep(20);
+      await sleep(Math.max(20, 2 * (performance.now() - began)));
     }
   };
   const watching = loop();

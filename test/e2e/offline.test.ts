@@ -55,14 +55,10 @@ t.test('an operator that starts while the remote is down repairs what runs, and 
   git(at.repo, 'commit', '-q', '-am', 'web 8');
   git(at.repo, 'push', '-q');
   server.fail(undefined);
-  await until(
-    'rollout 2',
-    () => {
-      const now = status(seen, 'Workload/web');
-      return now?.rollout?.id === 2 && now.rollout.phase === 'Succeeded';
-    },
-    60,
-  ).catch((error: Error) => t.fail(`${error.message}\n${running.output()}`));
+  await until('rollout 2', () => {
+    const now = status(seen, 'Workload/web');
+    return now?.rollout?.id === 2 && now.rollout.phase === 'Succeeded';
+  }).catch((error: Error) => t.fail(`${error.message}\n${running.output()}`));
   t.equal((await get(at, 'web.localhost')).body, '8');
 });
 

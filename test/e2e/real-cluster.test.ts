@@ -15,7 +15,7 @@ import { clean, commit, operator, type Place, place, settled, sluice } from './s
 
 const [ETCD, ETCDCTL] = ['/usr/bin/etcd', '/usr/bin/etcdctl'];
 const noEtcd = !(existsSync(ETCD) && existsSync(ETCDCTL)) && 'there is no etcd here';
-const real = { skip: noSshd || noEtcd, timeout: 120_000 };
+const real = { skip: noSshd || noEtcd, timeout: 400_000 };
 const NAMES = ['etcd-1', 'etcd-2', 'etcd-3'];
 const FLAGS: Record<string, string> = {
   '1.0.0': '--snapshot-count=10000',

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { freePort } from '../support/ports.ts';
@@ -71,13 +72,31 @@ export interface Running {
 }
 
 export function operator(at: Place, ...more: string[]): Running {
-  return cli([...runArguments(at, at.repo), '--interval', '1s', ...more], at.repo);
+  return newest(at, cli([...runArguments(at, at.repo), '--interval', '1s', ...more], at.repo));
 }
 
 /** An operator that works from an address, in haste. */
 export function remoteOperator(at: Place, url: string, env: Record<string, string> = {}, ...more: string[]): Running {
   const haste = ['--interval', '300ms', '--push-interval', '100ms'];
-  return cli([...runArguments(at, url), ...haste, ...more], at.root, env);
+  return newest(at, cli([...runArguments(at, url), ...haste, ...more], at.root, env));
+}
+
+/** The operator of a place that was started last: what did not come is told with the end of its log. */
+const operators = new WeakMap<AbortController, Running>();
+
+function newest(at: Place, running: Running): Running {
+  operators.set(at.over, running);
+  return running;
+}
+
+/** What to add to an error: the last lines that the place's operator has logged. */
+function logEnd(at: Place): string {
+  const running = operators.get(at.over);
+  if (running === undefined) return '';
+  const { exitCode, signalCode } = running.process;
+  const ended = exitCode ?? signalCode;
+  const state = ended === null ? 'runs' : `ended with ${ended}`;
+  return `; the operator ${state}, its log ends:\n${logged(running).slice(-20).join('\n')}`;
 }
 
 export function runArguments(at: Place, repo: string): string[] {
@@ -123,7 +142,7 @@ export function logged(running: Running): string[] {
 }
 
 /** Waits for a line of the log, and tells the last ones when it does not come. */
-export function logs(running: Running, pattern: RegExp, seconds = 90): Promise<string> {
+export function logs(running: Running, pattern: RegExp, seconds?: number): Promise<string> {
   return until(`a log line ${pattern}`, () => logged(running).find((line) => pattern.test(line)), seconds).catch(
     (error: Error) => {
       throw new Error(`${error.message}; the log ends:\n${logged(running).slice(-20).join('\n')}`);
@@ -220,18 +239,18 @@ export function statusOf(
   id: string,
   what: string,
   holds: (now: Status) => boolean,
-  seconds = 90,
+  seconds?: number,
 ): Promise<Status> {
   const look = () => {
     const now = status(at, id);
     return now !== undefined && holds(now) ? now : undefined;
   };
   return until(`${id} ${what}`, look, seconds).catch((error: Error) => {
-    throw new Error(`${error.message}; last seen: ${JSON.stringify(status(at, id), null, 1)}`);
+    throw new Error(`${error.message}; last seen: ${JSON.stringify(status(at, id), null, 1)}${logEnd(at)}`);
   });
 }
 
-export function settled(at: Place, id: string, rollout: number, seconds = 90): Promise<Status> {
+export function settled(at: Place, id: string, rollout: number, seconds?: number): Promise<Status> {
   const holds = (now: Status) =>
     now.rollout?.id === rollout && now.rollout.phase === 'Succeeded' && now.health === 'Healthy';
   return statusOf(at, id, `rollout ${rollout} Succeeded`, holds, seconds);
@@ -262,6 +281,9 @@ export function get({ port, routed = port }: Place, host: string, path = '/'): P
   });
 }
 
+/** Between the requests of one asker: some hundreds a second in all, and the rest of a small machine for what is tested. */
+const LEISURE_MS = 5;
+
 /** Asks one request after another until it is told to stop; every answer but 200 is a loss. */
 export function load(
   at: Place,
@@ -278,6 +300,7 @@ export function load(
       const answer = await get(at, host, path).catch((error: Error) => ({ status: 0, body: error.message }));
       if (answer.status === 200) bodies.set(answer.body, (bodies.get(answer.body) ?? 0) + 1);
       else lost.push(`${answer.status} ${answer.body}`);
+      await sleep(LEISURE_MS);
     }
   };
   const workers = [worker(), worker(), worker(), worker()];

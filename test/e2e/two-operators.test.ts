@@ -19,7 +19,7 @@ import {
   workload,
 } from './support.ts';
 
-t.setTimeout(240_000);
+t.setTimeout(600_000);
 
 const IMAGES = { ...image('hello', '7', 200), ...image('hello', '8', 200) };
 const refs = (at: Place) => git(at.repo, 'for-each-ref', '--format=%(refname) %(objectname)');
@@ -34,7 +34,7 @@ const beside = (at: Place, name: string): Place => ({ ...at, state: join(at.root
 
 t.test(
   'a standby waits, takes over within a minute of a death, and the rollout goes on',
-  { timeout: 110_000 },
+  { timeout: 400_000 },
   async (t) => {
     const at = await place({ 'web.yaml': workload('web', 'hello:7', 2), ...IMAGES });
     const first = operator(at);

@@ -310,7 +310,7 @@ export const dead = (unit: LiveUnit) => unit.phase === 'dead';
 export async function until(
   holds: () => boolean | Promise<boolean>,
   seen = () => '',
-  withinMs = 60_000,
+  withinMs = 120_000,
 ): Promise<void> {
   const deadline = Date.now() + withinMs;
   while (!(await holds())) {

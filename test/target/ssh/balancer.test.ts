@@ -12,7 +12,7 @@ import { type Haproxy, noHaproxy, startHaproxy } from '../haproxy/haproxy.ts';
 import { all, drive, ended, fleetSpec, inLive } from './driver.ts';
 import { noSshd, startHosts } from './hosts.ts';
 
-const real = { skip: noSshd || noHaproxy, timeout: 180_000 };
+const real = { skip: noSshd || noHaproxy, timeout: 400_000 };
 const web = () => ({ role: 'web' });
 
 interface Site {

@@ -11,7 +11,7 @@ import { keygen, noSshd, signalAll, startHosts, type TestHosts } from './hosts.t
 
 const { signal } = new AbortController();
 const options = { timeoutMs: 30_000, signal };
-const real = { skip: noSshd, timeout: 120_000 };
+const real = { skip: noSshd, timeout: 400_000 };
 
 function open(t: Test, ssh: SshTarget): Connections {
   const connections = openConnections({ ssh });

@@ -119,7 +119,7 @@ async function observedUntil(
   holds: (live: Live) => boolean,
   act: () => Promise<void> = async () => {},
 ): Promise<Live> {
-  const end = Date.now() + 90_000;
+  const end = Date.now() + 180_000;
   let wake = () => {};
   const unsubscribe = driver.subscribe(() => wake());
   try {

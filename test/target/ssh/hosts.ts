@@ -150,8 +150,14 @@ function sessionOf(pid: number): number | undefined {
   }
 }
 
+/** To those of them that are still there. */
 export function signalAll(pids: number[], signal: NodeJS.Signals): void {
-  for (const pid of pids) process.kill(pid, signal);
+  for (const pid of pids)
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
 }
 
 function childrenOf(pid: number): number[] {

@@ -16,7 +16,7 @@ import { all, clusterSpec, type Driven, drive, ended, fleetSpec, runnableOf } fr
 import { noSshd, startHosts, type TestHosts } from './hosts.ts';
 
 const { signal } = new AbortController();
-const real = { skip: noSshd, timeout: 180_000 };
+const real = { skip: noSshd, timeout: 400_000 };
 const web = () => ({ role: 'web' });
 
 const planOf = (want: Record<string, UnitChange>): Plan => ({

@@ -9,7 +9,7 @@ import { all, clusterSpec, drive, ended, fleetSpec, inLive } from './driver.ts';
 import { killSession, noSshd, startHosts, type TestHost } from './hosts.ts';
 
 const { signal } = new AbortController();
-const real = { skip: noSshd, timeout: 180_000 };
+const real = { skip: noSshd, timeout: 400_000 };
 const web = () => ({ role: 'web' });
 
 const file = (host: TestHost | undefined, name: string): string => {
