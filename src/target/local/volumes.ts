@@ -7,23 +7,13 @@
  * `SLUICE_MOUNT_<VOLUME>` holds the absolute path of the volume's folder. Log files that a container declares are links too,
  * to files that outlive the attempt.
  */
-import {
-  appendFile,
-  chmod,
-  lstat,
-  mkdir,
-  readdir,
-  readlink,
-  rm,
-  stat,
-  symlink,
-  unlink,
-  writeFile,
-} from 'node:fs/promises';
+import { readdirSync, symlinkSync } from 'node:fs';
+import { appendFile, chmod, lstat, mkdir, readlink, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import type { Container, KeyToPath, ResourceId, Runnable, Volume } from '../../manifest/resource.ts';
 import type { Hold } from './epoch.ts';
 import { attemptVolumes, logsFolder, volumesFolder, workFolder } from './folders.ts';
+import { removeTree } from './remove.ts';
 import { giveTo, type User } from './user.ts';
 import type { Surroundings } from './variables.ts';
 
@@ -47,7 +37,7 @@ export const volumeFolders = (place: Lying, runnable: Runnable): Map<string, str
 /** Makes every volume of the template ready for a new attempt. Disks and files keep what is in them. */
 export async function prepareVolumes(place: VolumePlace, runnable: Runnable): Promise<void> {
   const { reach, makeFolder } = place.hold;
-  await rm(reach(join(place.folder, 'run')), { recursive: true, force: true });
+  await removeTree(reach(join(place.folder, 'run')));
   makeFolder(attemptVolumes(place.folder));
   for (const volume of runnable.template.spec.volumes) {
     const lasting = volumeFolder(place, volume);
@@ -162,7 +152,7 @@ export async function prepareWorkFolder(
   const work = hold.reach(lasting);
   hold.makeFolder(lasting);
   await giveTo(user, work);
-  await linkEntries(image, work);
+  linkEntries(image, work);
   // Outer mounts first, so that an inner one is seen to lie inside.
   for (const mount of [...mounts].sort((a, b) => below(a.path).length - below(b.path).length)) {
     await makeInside(mount, user);
@@ -196,8 +186,9 @@ async function makeInside({ root, inside, volume }: Mount, user: User | undefine
 export const logFile = (unit: string, container: string, path: string) =>
   join(logsFolder(unit, container), encodeURIComponent(below(path).join('/')));
 
-async function linkEntries(from: string, to: string): Promise<void> {
-  for (const name of await readdir(from)) await symlink(join(from, name), join(to, name));
+/** At once: there are few of them, and each would wait for its turn elsewhere. */
+function linkEntries(from: string, to: string): void {
+  for (const name of readdirSync(from)) symlinkSync(join(from, name), join(to, name));
 }
 
 interface Placing {
@@ -224,13 +215,13 @@ async function place({ work, path, target, image, user }: Placing): Promise<void
     }
     await makeIn(parent);
     await giveTo(user, parent);
-    if (linked !== undefined) await linkEntries(linked, parent);
+    if (linked !== undefined) linkEntries(linked, parent);
   }
   const link = join(parent, name);
   const linked = await linkTarget(link);
   if (linked?.startsWith(`${image}/`)) await unlink(link);
   else if (linked !== undefined || (await exists(link))) throw new Error(`two mounts or log files meet at ${path}`);
-  await symlink(target, link);
+  symlinkSync(target, link);
 }
 
 async function linkTarget(path: string): Promise<string | undefined> {

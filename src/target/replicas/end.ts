@@ -1,9 +1,10 @@
 /** The ways in which a unit ends: it dies, a probe or a hook condemns it, or it is stopped. */
-import { readdir, rm } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LifecycleHandler } from '../../manifest/resource.ts';
 import type { Hold } from '../local/epoch.ts';
+import { removeTree } from '../local/remove.ts';
 import { StaleEpoch } from '../ports.ts';
 import { type Core, graceMs, type RunningContainer, type Unit } from './unit.ts';
 
@@ -97,9 +98,9 @@ async function insist(host: Core<never>, { record }: Unit, end: () => Promise<vo
 
 /** The record goes first: what is left after a crash is no unit. What it wrote stays, to be read. */
 export async function forgetUnit({ reach }: Pick<Hold, 'reach'>, folder: string): Promise<void> {
-  await rm(reach(join(folder, 'unit.json')), { force: true });
-  for (const name of await readdir(folder)) {
-    if (name !== 'logs') await rm(reach(join(folder, name)), { recursive: true, force: true });
+  await removeTree(reach(join(folder, 'unit.json')));
+  for (const name of readdirSync(folder)) {
+    if (name !== 'logs') await removeTree(reach(join(folder, name)));
   }
 }
 
