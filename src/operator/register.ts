@@ -41,6 +41,27 @@ export function createRegister({ resourceAt }: Pick<Snapshots, 'resourceAt'>, co
     if (resource !== undefined) known.set(id, { ...before, resource, file: resource.place.file });
   }
 
+  /**
+   * What a commit deleted becomes durable one resource after the other: after a restart those that it also deleted, and that nothing
+   * tells of, wait as the others do. Counted anew, what is left of a deletion of nearly all would need nobody's consent.
+   */
+  async function rejoin(ids: readonly ResourceId[], declared: Declared): Promise<void> {
+    const waiting = new Set(
+      [...known.values()].flatMap(({ deletion }) => (deletion?.confirmed === false ? deletion.commit : [])),
+    );
+    const gone = ids.filter((id) => !declared.resources.has(id) && !declared.invalid.has(id));
+    for (const id of waiting.size === 0 ? [] : gone) {
+      const before = known.get(id);
+      if (before === undefined || before.deletion !== undefined) continue;
+      for (const commit of waiting) {
+        const isThere = await resourceAt(commit, id).catch(() => undefined);
+        if (isThere !== undefined) continue;
+        known.set(id, { ...before, deletion: { commit, confirmed: false } });
+        break;
+      }
+    }
+  }
+
   return {
     restore(id, { commit, digest, deletion }) {
       known.set(id, { kind: kindOf(id), commit, digest, ...(deletion !== undefined && { deletion }) });
@@ -48,6 +69,7 @@ export function createRegister({ resourceAt }: Pick<Snapshots, 'resourceAt'>, co
     async takeUp(declared, stateOf) {
       const ids = toLookAt(declared);
       for (const id of ids) if (!declared.resources.has(id)) await recall(id, declared);
+      if (taken === undefined) await rejoin(ids, declared);
       const isNew = (resource: Resource) => known.get(resource.id)?.digest !== resource.digest;
       const commits = await commitsOf(
         declared.commit,

@@ -1,8 +1,9 @@
 /** What a rollout leaves as right: the goals that repairs hold live to from then on. */
-import type { Oid, Resource, Revision, ServiceSpec, Spec } from '../manifest/resource.ts';
+import { isReplicasSpec } from '../manifest/kinds.ts';
+import type { Oid, ReplicasSpec, Resource, Revision, ServiceSpec, Spec } from '../manifest/resource.ts';
 import { clusterMembers } from './instances.ts';
 import type { TrafficPolicy } from './live.ts';
-import { type Goal, type Plan, type Settled, settledRevision, type Version } from './plan.ts';
+import { type Goal, type Plan, type ReplicasGoal, type Settled, settledRevision, type Version } from './plan.ts';
 import { settledTraffic, versionGoal, workloadGoal } from './planner.ts';
 import { finalPolicy } from './traffic.ts';
 import { runningVersions, stableFor, trafficNames, versionOf } from './versions.ts';
@@ -46,11 +47,15 @@ export function resettle(settled: Settled, resource: Resource): Settled {
   return rescale(settled, resource, policy);
 }
 
-/** The settled revision and versions with the declared numbers; traffic stays, unless `policy` says where it goes. */
+/**
+ * The settled revision and versions, or what a cancel left of several, with the declared numbers; traffic stays, unless `policy` says
+ * where it goes.
+ */
 export function rescale(settled: Settled, resource: Resource, policy = settledTraffic(settled)): Settled {
   const { spec } = resource;
   const revision = settledRevision(settled);
-  if (revision === undefined || settled.partial !== undefined) return settled;
+  if (revision === undefined) return settled;
+  if (isReplicasSpec(spec) && settled.partial !== undefined) return rescaleMixed(settled, spec, revision);
   if (spec.kind !== 'Service') return { ...settled, goals: restGoals(spec, revision), observed: false };
   const latest = versionOf(settled, revision);
   if (latest === undefined) return settled;
@@ -73,6 +78,34 @@ export function settleAsIs(
   );
   if (spec.kind === 'Service' && policy !== undefined) goals.push({ kind: 'traffic', policy });
   return { ...settled, goals, partial: plan.to, observed: false };
+}
+
+/** The goals that a cancel left, with the declared numbers. */
+function rescaleMixed(settled: Settled, spec: ReplicasSpec, revision: Revision): Settled {
+  const goals = settled.goals.map((goal): Goal => {
+    if (goal.kind !== 'replicas') return goal;
+    const fresh = spec.kind === 'Service' ? versionGoal(spec, goal.version, revision) : workloadGoal(spec, revision);
+    return { ...fresh, want: mixed(goal.want, settled, revision, spec.replicas) };
+  });
+  return { ...settled, goals, observed: false };
+}
+
+/**
+ * What was done stays, and none of it is added: the revision that ran before makes up the rest.
+ *
+ *   3 of A, 2 of B: 7 → 5 of A, 2 of B;   4 → 2 of A, 2 of B;   1 → 0 of A, 1 of B
+ */
+function mixed(want: ReplicasGoal['want'], { partial }: Settled, revision: Revision, replicas: number) {
+  const earlier = Object.keys(want).filter((one) => one !== partial);
+  const before = earlier.includes(revision) ? revision : earlier.at(-1);
+  let left = replicas;
+  const counts = Object.entries(want).map(([one, count]): [Revision, number] => {
+    if (one === before) return [one, 0];
+    const stays = Math.min(count, left);
+    left -= stays;
+    return [one, stays];
+  });
+  return { ...Object.fromEntries(counts), ...(before !== undefined && { [before]: left }) };
 }
 
 /**

@@ -96,13 +96,17 @@ function closeUnitsGap({ id, spec }: InstanceResource, state: State, live: Live,
   return closeMembers(spec, asked ?? settled, live, options);
 }
 
-/** Goals of the moment. Turned, ended or not begun: the settled ones; else with the stages walked so far laid over them. */
+/**
+ * Goals of the moment. Turned, ended or not begun: the settled ones; else with the stages walked so far laid over them. While prechecks
+ * are asked units stay where a superseded rollout left them: what comes next goes on from there.
+ */
 function goalsNow(resource: Resource, state: State): { goals: Goal[]; hold: boolean } {
   const { rollout, settled } = state;
   const kind = resource.spec.kind;
   const walking = rollout?.phase === 'Progressing' || (rollout?.phase === 'Paused' && !rollout.turned);
   if (!walking || rollout === undefined) {
-    return { goals: goalsInEffect(kind, settled, [], -1), hold: rollout?.phase === 'Paused' };
+    const hold = rollout?.phase === 'Paused' || (rollout?.phase === 'Checking' && settled.goals.length > 0);
+    return { goals: goalsInEffect(kind, settled, [], -1), hold };
   }
   const hold = rollout.phase === 'Paused' && rollout.reachedAt === undefined;
   const upTo = hold ? rollout.stage - 1 : rollout.stage;

@@ -38,6 +38,7 @@ export function follow(
   if (active(rollout)) {
     if (isInstances(resource)) return followUnits(state, rollout, resource, declaration, live, now, conditions);
     if (wantsOther(rollout, state, resource)) return supersede(state, rollout, resource, declaration, now, conditions);
+    if (changed && rollout.turned) return followBack(state, resource);
     if (changed && rollout.plan.to === resource.revision) return replan(state, rollout, resource);
     return { state: { ...state, digest: resource.digest }, pushFirst: false };
   }
@@ -137,20 +138,31 @@ function begin(
   return { ...state, digest: resource.digest, rollout };
 }
 
+/** On the way back the numbers follow at once, what else is declared once it is over: until then its digest is not taken up. */
+function followBack(state: State, resource: Resource): Followed {
+  const next = takeNumbers(state, resource);
+  return { state: next, pushFirst: next !== state };
+}
+
+/** With the declared numbers in what is settled; the same state where they are there already. */
+function takeNumbers(state: State, resource: Resource): State {
+  const settled = rescale(state.settled, resource);
+  return JSON.stringify(settled.goals) === JSON.stringify(state.settled.goals) ? state : { ...state, settled };
+}
+
 /**
  * A how-only commit while a rollout is under way: the settled versions take up what concerns them, the stages left are
  * planned anew. Stages that are done stay as they were, but for their numbers of replicas; steps that traffic has
  * passed are left out.
  */
 function replan(state: State, rollout: Rollout, resource: Resource): Followed {
-  if (rollout.turned) return { state: { ...state, digest: resource.digest }, pushFirst: false };
   const settled = rescale(state.settled, resource);
   const generation = rollout.plan.generation + 1;
   const fresh = planRollout({ resource, settled, id: rollout.id, generation }, rollout.cause);
   const begun = rollout.phase !== 'Pending' && rollout.phase !== 'Checking';
   // Under way it keeps its name, and whether it is in place or beside what runs.
   if (begun && fresh.version !== rollout.plan.version)
-    return { state: { ...state, digest: resource.digest }, pushFirst: false };
+    return { state: { ...state, settled, digest: resource.digest }, pushFirst: true };
   const done = rollout.plan.stages.slice(0, rollout.stage).map((stage) => rescaled(stage, fresh));
   const left = fresh.stages.filter((stage) => ahead(stage, done, fresh));
   const plan: Plan = { ...fresh, stages: [...done, ...left] };
@@ -182,7 +194,8 @@ function followUnits(
     const { successor: _, ...alone } = rollout;
     const follows = changed && rollout.plan.to === resource.revision && !rollout.turned && rollout.units !== undefined;
     const next = follows ? replanUnits(resource, alone, live) : alone;
-    return { state: { ...state, rollout: next }, pushFirst: follows };
+    const counted = changed ? takeNumbers(state, resource) : state;
+    return { state: { ...counted, rollout: next }, pushFirst: follows || counted !== state };
   }
   const untouched = rollout.phase === 'Pending' || rollout.phase === 'Checking';
   if (untouched) return supersede(state, rollout, resource, declaration, now, conditions);

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { fromEntries } from '../../src/manifest/persistent-map.ts';
-import type { Declared, Resource, ResourceId } from '../../src/manifest/resource.ts';
+import type { Declared, Operation, Resource, ResourceId } from '../../src/manifest/resource.ts';
 import { createRegister } from '../../src/operator/register.ts';
 import { newState } from '../../src/rollout/decide.ts';
 import { workload } from '../support/resources.ts';
@@ -108,3 +108,42 @@ t.test('after a restart, what is invalid now goes on as the commit declared it t
   t.match(told.get(a.id), { commit: 'c0', declaration: { resource: a }, now: { valid: false } });
   t.equal(told.get(b.id)?.commit, 'c0', 'the history is not asked for what is as it was');
 });
+
+t.test(
+  'a deletion that waits, and was durable for one resource only when the operator ended, waits for all that it deleted',
+  async (t) => {
+    const e = named('e');
+    const asked: string[] = [];
+    const { restore, takeUp } = register(async (commit, id) => {
+      asked.push(`${id} at ${commit}`);
+      return commit === 'c2' && id === c.id ? c : undefined;
+    });
+    restore(a.id, { ...state, deletion: { commit: 'c2', confirmed: false } });
+    for (const { id } of [b, c, d, e]) restore(id, state);
+    const next = await takeUp(declared('c3', [d, e]), remembered);
+    t.match(next.get(a.id), { commit: 'c2', declaration: { deletionConfirmed: false } });
+    t.match(next.get(b.id), { commit: 'c2', declaration: { deletionConfirmed: false } });
+    t.match(
+      next.get(c.id),
+      { commit: 'c3', declaration: { deletionConfirmed: true } },
+      'deleted later, with little else',
+    );
+    t.strictSame(asked, [`${b.id} at c2`, `${c.id} at c2`]);
+    const confirmation = { name: 'yes', action: 'confirmDeletion', commit: 'c2' } as Operation;
+    const agreed = await takeUp(declared('c4', [d, e], { operations: new Map([['yes', confirmation]]) }), remembered);
+    t.match(agreed.get(b.id), { commit: 'c2', declaration: { deletionConfirmed: true } });
+  },
+);
+
+t.test(
+  'whether a commit that is gone deleted a resource as well cannot be told, so that waits with the others',
+  async (t) => {
+    const { restore, takeUp } = register(async () => {
+      throw new Error('no such commit');
+    });
+    restore(a.id, { ...state, deletion: { commit: 'c2', confirmed: false } });
+    for (const { id } of [b, c, d]) restore(id, state);
+    const next = await takeUp(declared('c3', [c, d]), remembered);
+    t.match(next.get(b.id), { commit: 'c2', declaration: { deletionConfirmed: false } });
+  },
+);

@@ -502,6 +502,22 @@ t.test('a size creates what is missing at the declared revision and removes what
   t.strictSame(w.machines, []);
 });
 
+for (const ends of ['RolledBack', 'Failed']) {
+  t.test(`a size that is declared during a rollout holds, though that ends ${ends}`, async (t) => {
+    const onFailure = ends === 'RolledBack' ? ('rollback' as const) : ('pause' as const);
+    const size = (n: number) => ({ members: { size: n }, batches: 2, onFailure, maxFailures: 1 });
+    const w = fleetWorld(fleet('r1', size(4)), []);
+    run(w, phase('1 Succeeded'));
+    for (const unit of ends === 'RolledBack' ? ['web-1', 'web-2'] : ['web-1']) w.fails.add(`${unit} r2`);
+    commit(w, fleet('r2', size(4)), 'c2');
+    run(w, () => w.acts.includes('run web-1 r2'));
+    commit(w, fleet('r2', size(5)), 'c3');
+    run(w, phase(`2 ${ends}`));
+    settleNow(w);
+    t.strictSame(w.machines.map(({ id }) => id).sort(), ['web-1', 'web-2', 'web-3', 'web-4', 'web-5']);
+  });
+}
+
 t.test('schedules set the size at rest; held ones do not', async (t) => {
   const schedules = [
     { cron: '0 8 * * *', timezone: 'UTC', size: 4 },

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { WorkloadSpec } from '../../src/manifest/resource.ts';
-import type { LiveUnit } from '../../src/plan/live.ts';
+import { type LiveUnit, nothingLive } from '../../src/plan/live.ts';
 import { decide, newState } from '../../src/rollout/decide.ts';
 import { workload } from '../support/resources.ts';
 import {
@@ -77,6 +77,17 @@ t.test('a new revision supersedes at once, from wherever the units are', async (
   run(w, rested);
   t.equal(revisions(w), 'c c c c c');
   t.ok(w.seen.minAvailable >= 5 && w.seen.maxTotal <= 6);
+});
+
+t.test('while the prechecks of what supersedes are asked, units stay where they are', async (t) => {
+  const w = running();
+  commit(w, workload('b'));
+  run(w, (at) => at.units.filter((unit) => unit.revision === 'b' && unit.ready).length === 2);
+  const declaration = { commit: 'c3', deletionConfirmed: false, resource: workload('c') };
+  const live = { ...nothingLive(w.now), units: w.units, ...(w.traffic && { traffic: w.traffic }) };
+  const { next, actions } = decide(declaration, w.state, live, w.now, { operatorPaused: false, highestId: 0 });
+  t.match(next.rollout, { id: 3, phase: 'Checking' });
+  t.strictSame(actions, [], 'nothing goes back to what is settled, to be replaced by what comes next');
 });
 
 t.test('a revert in the middle of a rollout touches only what was updated', async (t) => {
@@ -281,6 +292,50 @@ t.test('a how-only commit', async (t) => {
     t.equal(w.state?.rollout?.id, 2);
     t.equal(revisions(w), 'b b b');
   });
+  for (const declared of ['a', 'b']) {
+    t.test(`while a rollout rolls back is what it goes back to: ${declared} with fewer replicas`, async (t) => {
+      const w = running();
+      commit(w, workload('b'));
+      w.complete = false;
+      t.match(operate(w, 'rollback'), /^applied/);
+      commit(w, workload(declared, { replicas: 3 }));
+      t.equal(w.state?.rollout?.phase, 'RollingBack');
+      w.complete = true;
+      run(w, phase('RolledBack'));
+      run(w, (at) => at.state?.settled.observed === true);
+      t.equal(revisions(w), 'a a a');
+      t.equal(w.state?.rollout?.id, 2);
+    });
+  }
+  t.test('on the way back holds at once: what cannot come up is scaled away', async (t) => {
+    const w = running();
+    commit(w, workload('b'));
+    delete w.startTime.a;
+    for (const unit of ['tomcat-3', 'tomcat-4', 'tomcat-5']) kill(w, unit);
+    operate(w, 'rollback');
+    t.equal(w.state?.rollout?.phase, 'RollingBack');
+    commit(w, workload('a', { replicas: 2 }));
+    run(w, phase('RolledBack'));
+    t.equal(revisions(w), 'a a');
+  });
+  for (const [replicas, then] of [
+    [7, 'a a a a b b b'],
+    [4, 'a b b b'],
+    [1, 'b'],
+  ] as const) {
+    t.test(`after a cancel at 2 a, 3 b: ${replicas} replicas`, async (t) => {
+      const w = running();
+      w.startTime.b = 1000;
+      commit(w, workload('b'));
+      run(w, (at) => at.units.filter((unit) => unit.revision === 'b' && unit.ready).length === 2);
+      operate(w, 'cancel');
+      run(w, (at) => at.state?.settled.observed === true);
+      t.equal(revisions(w), 'a a b b b');
+      commit(w, workload('b', { replicas }));
+      run(w, (at) => at.state?.settled.observed === true);
+      t.equal(revisions(w), then);
+    });
+  }
 });
 
 t.test('windows hold forward rollouts, never rollbacks', async (t) => {

@@ -100,6 +100,25 @@ const SCENES: readonly Scene[] = [
     ],
   },
   {
+    // Back to what ran, with other numbers, while it goes back by itself.
+    kinds: REPLICAS,
+    events: (resource, number) => [
+      turning(resource, 0),
+      set(resource, { release: 0, replicas: number }, TURNED_MS),
+      { do: 'wait', after: 60_000 },
+    ],
+  },
+  {
+    // Most things are deleted at once, and some are back before it is known for all.
+    kinds: ALL,
+    events: (resource, number) => [
+      { do: 'delete', resource, all: true, after: 20_000 },
+      { do: 'crash', effects: number + 1, before: false, disk: true, down: 1000, after: 0 },
+      set(resource, { number }, 200),
+      { do: 'wait', after: 60_000 },
+    ],
+  },
+  {
     kinds: ['Fleet'],
     events: (resource, number) => [
       set(resource, { ...IN_BATCHES, number }, 1000),

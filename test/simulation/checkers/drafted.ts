@@ -28,7 +28,8 @@ export function createDrafted(): Drafted {
         for (const { ref, new: commit } of moves) if (ref === MAIN && commit !== undefined) note(world, commit);
         for (const [id, told] of changed) {
           const list = lists.get(id) ?? [];
-          if (told?.health !== 'Healthy') continue;
+          // Whose push is not answered does not know what it has told.
+          if (told?.health !== 'Healthy' || world.remote.faults.lose > 0) continue;
           const from = list.findIndex(({ commit }) => commit === told.commit);
           // The one before counts as well: its units may be there for a moment more.
           if (from > 1) lists.set(id, list.slice(from));
