@@ -115,7 +115,7 @@ function changesBetween(
 const isUnreadable = (after: Declared, before: Resource | undefined): boolean =>
   before !== undefined && after.unreadable.has(before.place.file) && !after.resources.has(before.id);
 
-/** `covers`: the status shows what `--from` declares as settled, so the plan starts from what is really there. */
+/** `covers`: the status shows what `--from` declares as settled, or as tried in vain, so the plan starts from what is really there. */
 function knownOf(
   document: StatusDocument | undefined,
   before: Resource | undefined,
@@ -125,9 +125,11 @@ function knownOf(
     return { covers: before === undefined, known: { settled: assumeSettled(before, from), history: [] } };
   }
   const state = fromDocument(document);
-  const covers = before === undefined || settledRevision(state.settled) === before.revision;
+  const { attempted } = state;
+  const covers = before === undefined || [settledRevision(state.settled), attempted].includes(before.revision);
   const known = {
     settled: covers ? state.settled : assumeSettled(before, from),
+    ...(covers && attempted !== undefined && { attempted }),
     history: state.history.filter(({ phase }) => phase === 'Succeeded'),
     nextId: 1 + Math.max(0, state.rollout?.id ?? 0, ...state.history.map(({ id }) => id)),
   };

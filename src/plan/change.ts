@@ -40,6 +40,8 @@ export interface Change {
 /** What is known of a resource before the change. `nextId` absent: nothing is known of its rollouts. */
 export interface Known {
   settled: Settled;
+  /** What was declared, and tried in vain: it is not tried again by itself. */
+  attempted?: Revision;
   history: { stages: { name: string; seconds: number }[] }[];
   nextId?: number;
   /** Of a fleet or a cluster: what the plan is made over. */
@@ -60,7 +62,8 @@ export function changeOf(before: Resource | undefined, after: Resource | undefin
   if (after === undefined) return before === undefined ? undefined : deletion(before, known);
   const { settled } = known;
   const current = settledRevision(settled);
-  if (current === after.revision && settled.partial === undefined) return adjustment(before, after, known);
+  const isSettled = current === after.revision && settled.partial === undefined;
+  if (isSettled || known.attempted === after.revision) return adjustment(before, after, known);
   const towards = before?.revision;
   const cause = direction(settled, after.revision, towards);
   return rollout(current === undefined ? 'create' : cause, before, after, known, cause);
@@ -119,7 +122,11 @@ function adjustment(before: Resource | undefined, after: Resource, known: Known)
     from: revision,
     to: revision,
     stages: goals.map((goal) => plannedStage('at once', goal, [], known)),
-    notes: ['how it runs changes, not what runs: no rollout, no tag', ...outdatedNotes(revision, known.instances)],
+    notes: [
+      'how it runs changes, not what runs: no rollout, no tag',
+      ...(known.attempted === revision ? [`${revision} was tried in vain, and is not tried again before a retry`] : []),
+      ...outdatedNotes(revision, known.instances),
+    ],
   };
 }
 

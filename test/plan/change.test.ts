@@ -199,3 +199,22 @@ t.test('of a fleet at rest, who joined later is named; deleted, hosts are let go
   );
   t.match(text(fleet('aaaaaaaaaa', { members: { size: 2 } }), undefined), /is removed\n {2}1\. remove {2}none\n/);
 });
+
+t.test(
+  'only how it runs changes of a revision that was canceled: what was left of both takes the numbers, nothing rolls',
+  async (t) => {
+    const settled = assumeSettled(workload('aaaaaaaaaa'), 'c1');
+    const goals = settled.goals.map((goal) =>
+      goal.kind === 'replicas' ? { ...goal, want: { aaaaaaaaaa: 2, bbbbbbbbbb: 3 } } : goal,
+    );
+    const attempted = 'bbbbbbbbbb';
+    const known: Known = { settled: { ...settled, goals, partial: attempted }, attempted, history: [] };
+    const before = workload(attempted);
+    t.match(
+      text(before, workload(attempted, { replicas: 7 }), known),
+      /at once {2}4 of revision aaaaaaaaaa, 3 of revision bbbbbbbbbb(.|\n)*bbbbbbbbbb was tried in vain, and is not tried again before a retry/,
+    );
+    t.match(changeOf(before, workload('cccccccccc'), known), { change: 'upgrade', from: 'aaaaaaaaaa' });
+    t.match(changeOf(before, workload('aaaaaaaaaa'), known), { change: 'rollback', to: 'aaaaaaaaaa' });
+  },
+);
