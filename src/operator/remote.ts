@@ -146,11 +146,33 @@ export async function openStatusRemote(
     }
     for (const update of updates) git.update(update);
     if (!git.pending()) return false;
-    await git.push(signal);
+    try {
+      await git.push(signal);
+    } catch (error) {
+      if (!(await gotThrough(error))) throw error;
+    }
     write?.committed();
     onTheWay = [];
     withdrawn.clear();
     read(git.tip(STATUS_REF));
+    return true;
+  }
+
+  /**
+   * A push that was not answered may have got through, with all that it carried. Taken for lost, what is durable would be decided anew, and what was
+   * decided before written over it.
+   */
+  async function gotThrough(error: unknown): Promise<boolean> {
+    if (!(error instanceof GitError) || forgets(error)) return false;
+    const sent = git.tip(STATUS_REF);
+    if (sent === seen) return false;
+    const there = await transport.refs([STATUS_REF], signal).catch(() => undefined);
+    if (there?.get(STATUS_REF) !== sent) return false;
+    if ((await git.reread(STATUS_REF, signal)) !== sent) {
+      unread = true;
+      return false;
+    }
+    await git.withdraw();
     return true;
   }
 

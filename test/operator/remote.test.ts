@@ -116,18 +116,42 @@ t.test('a hook that refuses a push is no stranger on the branch', async (t) => {
   t.ok(await first.push());
 });
 
-t.test('a push whose answer was lost is its own, also when the next one is refused', async (t) => {
-  const remote = createRemote(createTimeline(1_000_000));
-  const first = await operator(remote, 1);
-  await first.push();
-  remote.faults.lose = 1;
-  t.match(await refused(first.push()), { code: 'timeout' });
-  remote.faults.refuse = 2;
-  const rejected = await refused(first.push());
-  t.match(rejected, { code: 'push-rejected' });
-  t.equal(await first.afterFailure(rejected), undefined);
-  t.ok(await first.push());
-});
+t.test(
+  'a push whose answer was lost is looked up: what got through is durable, with all that waited for it',
+  async (t) => {
+    const remote = createRemote(createTimeline(1_000_000));
+    const first = await operator(remote, 1);
+    await first.push();
+    remote.faults.lose = 1;
+    const object = remote.refs.get(STATUS_REF) ?? '';
+    const tag = { ref: 'refs/tags/sluice/workload/web/1', make: async () => object };
+    t.equal(await first.send(first.prepare([], { commit: '7'.repeat(40), at: 1 }), [tag], true), true);
+    t.equal(remote.refs.get(tag.ref), object);
+    const tip = remote.refs.get(STATUS_REF);
+    t.equal(await first.push(), true, 'the next one goes on from there');
+    t.not(remote.refs.get(STATUS_REF), tip);
+  },
+);
+
+t.test(
+  'a push whose answer was lost, and that could not be looked up, is its own when the next one is refused',
+  async (t) => {
+    const remote = createRemote(createTimeline(1_000_000));
+    const first = await operator(remote, 1);
+    await first.push();
+    remote.faults.lose = 1;
+    remote.moved = () => {
+      remote.faults.downUntil = Number.POSITIVE_INFINITY;
+    };
+    t.match(await refused(first.push()), { code: 'timeout' });
+    Object.assign(remote.faults, { downUntil: 0, refuse: 2 });
+    remote.moved = () => {};
+    const rejected = await refused(first.push());
+    t.match(rejected, { code: 'push-rejected' });
+    t.equal(await first.afterFailure(rejected), undefined);
+    t.ok(await first.push());
+  },
+);
 
 t.test('what a rejected push held is not taken for pushed while the branch is read again', async (t) => {
   const remote = createRemote(createTimeline(1_000_000));
