@@ -70,7 +70,8 @@ export function createRegister({ resourceAt }: Pick<Snapshots, 'resourceAt'>, co
       const ids = toLookAt(declared);
       for (const id of ids) if (!declared.resources.has(id)) await recall(id, declared);
       if (taken === undefined) await rejoin(ids, declared);
-      const isNew = (resource: Resource) => known.get(resource.id)?.digest !== resource.digest;
+      const isNew = ({ id, digest }: Resource) =>
+        known.get(id)?.digest !== digest || known.get(id)?.deletion !== undefined;
       const commits = await commitsOf(
         declared.commit,
         ids.flatMap((id) => declared.resources.get(id) ?? []).filter(isNew),
@@ -102,7 +103,8 @@ function remember(known: Map<ResourceId, KnownResource>, id: ResourceId, say: To
       ...before,
       kind: kindOf(id),
       ...(resource !== undefined && { resource, digest: resource.digest, file: resource.place.file }),
-      commit: say.commit,
+      // A commit that deletes it declares nothing that could be read again.
+      ...(!isDeleted && { commit: say.commit }),
       ...(isDeleted && { deletion: { commit: say.commit, confirmed: say.declaration?.deletionConfirmed === true } }),
     });
 }

@@ -194,13 +194,22 @@ const notUpdated = (rollout: Rollout): string[] => {
   return [...failed, ...canceled, ...unknown];
 };
 
-/** Units that did not get there, for the message of the end; of those that were not come to, what was out of service already. */
-export function leftOver(rollout: Rollout, live: Live): string {
+/**
+ * Units that did not get there, for the message of the end; of those that were not come to, what was out of service already; of those
+ * that were skipped, what is not there, and so was not put back.
+ */
+export function leftOver(rollout: Rollout, { instances = [] }: Live): string {
   const what = rollout.turned ? 'not taken back' : 'not updated';
-  const out = new Set((live.instances ?? []).filter(({ service }) => service !== 'in').map(({ id }) => id));
-  const waiting = [...out].filter((id) => recordOf(rollout.units, id)?.state === 'Pending');
-  const failed = [...notUpdated(rollout), ...waiting].map((id) => (out.has(id) ? `${id} (out of service)` : id));
-  return failed.length === 0 ? '' : `; ${what}: ${failed.join(', ')}`;
+  const there = new Map(instances.map(({ id, service }) => [id, service]));
+  const isOut = (id: string) => there.has(id) && there.get(id) !== 'in';
+  const others = unitsOf(rollout).filter(
+    ([id, { state }]) => (state === 'Pending' && isOut(id)) || (state === 'Skipped' && !there.has(id)),
+  );
+  const named = [...notUpdated(rollout), ...others.map(([id]) => id)].map((id) => {
+    if (!there.has(id)) return `${id} (not there)`;
+    return isOut(id) ? `${id} (out of service)` : id;
+  });
+  return named.length === 0 ? '' : `; ${what}: ${named.join(', ')}`;
 }
 
 /** Whether the units that are there came through. */

@@ -39,11 +39,13 @@ function unitNames({ units }: Rollout): string {
 
 type After = { refused: string } | { applied: string; record: UnitRecord };
 
-function unitAfter({ live, unit, now }: UnitHandling, record: UnitRecord, action: Operation['action']): After {
+function unitAfter({ rollout, live, unit, now }: UnitHandling, record: UnitRecord, action: Operation['action']): After {
   const { state } = record;
   if (underWay(record)) return { refused: `${unit} is under way (${state}); wait until it has come to an end` };
   if (action === 'retry') {
     if (state !== 'Failed' && state !== 'Unknown') return { refused: `${unit} has not failed: ${state}` };
+    const why = noWayBack(rollout, unit);
+    if (why !== undefined) return { refused: why };
     return { applied: `${unit} is tried again`, record: moveUnit(again(record, now), 'TakingOut', now) };
   }
   const as = action === 'skip' ? 'Skipped' : 'Canceled';
@@ -56,6 +58,14 @@ function unitAfter({ live, unit, now }: UnitHandling, record: UnitRecord, action
   if (ready) return { applied: `${unit} is ${word}`, record: goingBack(record, as, now) };
   const message = 'does not answer, so it stays out of service';
   return { applied: `${unit} is ${word}; it ${message}`, record: moveUnit(record, as, now, message) };
+}
+
+/** On the way back nothing is done to a unit that has nothing to be taken back, and nothing is begun before the way is planned. */
+function noWayBack({ id, turned, back, plan }: Rollout, unit: string): string | undefined {
+  if (!turned) return undefined;
+  if (back !== true) return `rollout ${id} is rolling back; its units under way finish first`;
+  if (plan.stages.some(({ goal }) => goal.kind === 'units' && goal.want[unit] !== undefined)) return undefined;
+  return `rollout ${id} is rolling back, and nothing of ${plan.to} is on ${unit}; skip or cancel it`;
 }
 
 /** Paused for a unit, it goes on as soon as none is in trouble; paused for anything else it stays so. */

@@ -147,3 +147,24 @@ t.test(
     t.match(next.get(b.id), { commit: 'c2', declaration: { deletionConfirmed: false } });
   },
 );
+
+t.test('what was deleted and is declared again as it was comes from the commit that declares it again', async (t) => {
+  const { takeUp, asked } = register();
+  await takeUp(declared('c1', [a, b, c, d]), remembered);
+  await takeUp(declared('c2', [a, b, c]), remembered);
+  const next = await takeUp(declared('c3', [a, b, c, d]), remembered);
+  t.match(next.get(d.id), { commit: 'c3', declaration: { commit: 'c3', resource: d } });
+  t.strictSame(asked.at(-1), [d.id]);
+});
+
+t.test(
+  'what was deleted and is back, but invalid, goes on as the last valid one from before, also after a restart',
+  async (t) => {
+    const { restore, takeUp } = register(async (commit, id) => (commit === 'c1' && id === d.id ? d : undefined));
+    for (const { id, digest } of [a, b, c]) restore(id, { ...state, commit: 'c1', digest });
+    restore(d.id, { ...state, commit: 'c1', digest: d.digest, deletion: { commit: 'c2', confirmed: true } });
+    await takeUp(declared('c2', [a, b, c]), remembered);
+    const invalid = await takeUp(declared('c3', [a, b, c], { invalid: new Set([d.id]) }), remembered);
+    t.match(invalid.get(d.id), { commit: 'c1', declaration: { commit: 'c1', resource: d }, now: { valid: false } });
+  },
+);

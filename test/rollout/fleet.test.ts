@@ -206,6 +206,17 @@ t.test('a unit that fails pauses the rollout', async (t) => {
     run(w, phase('2 Succeeded'));
     t.equal(w.machines[1]?.service, 'out');
   });
+  t.test('skipped while it is not there it was not put back, and is named', async (t) => {
+    const w = settled(2, { batches: 2 });
+    commit(w, fleet('r2', { batches: 2 }), 'c2');
+    run(w, () => w.machines[0]?.service === 'out');
+    w.machines.shift();
+    run(w, phase('2 Paused Unknown'));
+    operate(w, 'skip', 'web-1');
+    operate(w, 'cancel');
+    run(w, phase('2 Canceled'));
+    t.match(w.state?.rollout?.message, /not updated: web-1 \(not there\)/);
+  });
   t.test('skipped without answering it goes back at the end, if it answers by then', async (t) => {
     const w = failed();
     Object.assign(w.machines[1] ?? {}, { ready: false });
@@ -331,6 +342,35 @@ t.test('rollback', async (t) => {
     settleNow(w);
     t.equal(w.phases.at(-1), '2 RolledBack', 'it is not tried again by itself');
   });
+  t.test(
+    'a unit on which nothing was begun is not tried again on the way back: there is nothing to take back',
+    async (t) => {
+      const w = settled(2, { batches: 1 });
+      commit(w, fleet('r2', { batches: 1 }), 'c2');
+      run(w, () => w.machines[1]?.service === 'out');
+      w.machines.pop();
+      run(w, phase('2 Paused Unknown'));
+      w.machines.push(machine('web-2', { applied: ['r1'], service: 'out', weight: 0, kept: 20 }));
+      w.acts = [];
+      t.equal(operate(w, 'rollback').outcome, 'applied');
+      t.match(operate(w, 'retry', 'web-2'), { outcome: 'refused', message: /its units under way finish first/ });
+      run(w, () => w.state?.rollout?.back === true && states(w)['web-2'] === 'Failed');
+      t.match(operate(w, 'retry', 'web-2'), {
+        outcome: 'refused',
+        message: /nothing of r2 is on web-2; skip or cancel it/,
+      });
+      operate(w, 'skip', 'web-2');
+      run(w, phase('2 RolledBack'));
+      t.notOk(w.acts.some((act) => act.startsWith('run')));
+      t.strictSame(
+        w.machines.map(({ applied, service }) => [applied, service]),
+        [
+          [['r1'], 'in'],
+          [['r1'], 'in'],
+        ],
+      );
+    },
+  );
   t.test('onFailure: rollback turns by itself, also over the unit that failed', async (t) => {
     const w = settled(2, { batches: 2, onFailure: 'rollback' });
     w.fails.add('web-2 r2');
