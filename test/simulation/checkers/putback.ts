@@ -19,12 +19,15 @@ function wrong(id: ResourceId, machine: Machine): string | undefined {
 
 export const putBack: Checker = (report) => {
   const sights = createSights();
+  /** What was told of hosts that were not there when their rollout ended; a history forgets its oldest entries. */
+  const notThere: string[] = [];
   return {
     observed: sights.note,
     begins(world) {
       world.published.watch(({ by, changed, before }) => {
         for (const [id, told] of by === undefined ? [] : changed) {
           const { rollout } = told ?? {};
+          if (rollout?.message.includes('(not there)')) notThere.push(rollout.message);
           const was = before.get(id)?.rollout;
           if (rollout === undefined || told?.deletion !== undefined || !ENDED.includes(rollout.phase)) continue;
           if (was?.id !== rollout.id || ENDED.includes(was.phase) || by === undefined) continue;
@@ -56,7 +59,7 @@ export const putBack: Checker = (report) => {
           if (lost && (!machine.created || draft === undefined)) continue;
           if (!machine.reachable || machine.left || !machine.up || machine.attempt?.state === 'running') continue;
           const what = wrong(id, machine);
-          const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message)];
+          const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message), ...notThere];
           const named = said.some((message) => message.includes(machine.id));
           if (what !== undefined && !named) report(`${id}: nothing is under way, and ${machine.id} ${what}`);
         }
