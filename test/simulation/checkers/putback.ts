@@ -1,7 +1,8 @@
 /** Weights, suspended processes and cordons are remembered and put back on every way out. */
 import type { ResourceId } from '../../../src/manifest/resource.ts';
-import { choice } from '../drafts.ts';
+import { choice, fieldsOf } from '../drafts.ts';
 import { hostMachines, type Machine } from '../machines.ts';
+import type { World } from '../world.ts';
 import { type Checker, createSights, ENDED } from './checker.ts';
 
 const nameOf = (id: ResourceId) => id.slice(id.indexOf('/') + 1);
@@ -17,17 +18,29 @@ function wrong(id: ResourceId, machine: Machine): string | undefined {
   return machine.cordoned === cordoned ? undefined : `is ${machine.cordoned ? '' : 'not '}cordoned`;
 }
 
+/**
+ * Whether anybody turned a cluster of hosts into one whose nodes are created, or back: nobody looks at hosts then that are of no cluster any
+ * more. docs/operating.md says to end the rollout first.
+ */
+function changedNodes({ history, config }: World, id: ResourceId): boolean {
+  const fields = fieldsOf('Cluster');
+  const isOf = (event: { resource: number; all?: boolean }) =>
+    event.all === true || config.resources[event.resource % config.resources.length]?.id === id;
+  return history.events.some(
+    (event) =>
+      (event.do === 'set' && isOf(event) && event.draft.members !== undefined) ||
+      (event.do === 'edit' && isOf(event) && fields[event.field % fields.length] === 'members'),
+  );
+}
+
 export const putBack: Checker = (report) => {
   const sights = createSights();
-  /** What was told of hosts that were not there when their rollout ended; a history forgets its oldest entries. */
-  const notThere: string[] = [];
   return {
     observed: sights.note,
     begins(world) {
       world.published.watch(({ by, changed, before }) => {
         for (const [id, told] of by === undefined ? [] : changed) {
           const { rollout } = told ?? {};
-          if (rollout?.message.includes('(not there)')) notThere.push(rollout.message);
           const was = before.get(id)?.rollout;
           if (rollout === undefined || told?.deletion !== undefined || !ENDED.includes(rollout.phase)) continue;
           if (was?.id !== rollout.id || ENDED.includes(was.phase) || by === undefined) continue;
@@ -54,12 +67,14 @@ export const putBack: Checker = (report) => {
           (event) => event.do === 'status' && (event.how === 0 || event.how === 2),
         );
         const draft = world.config.drafts().get(id);
+        const isMoved = kind === 'Cluster' && changedNodes(world, id);
         for (const machine of machines.all.values()) {
+          if (isMoved && !machine.created) continue;
           // Without a valid manifest as well nobody knows what it is to be; the status says so.
           if (lost && (!machine.created || draft === undefined)) continue;
           if (!machine.reachable || machine.left || !machine.up || machine.attempt?.state === 'running') continue;
           const what = wrong(id, machine);
-          const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message), ...notThere];
+          const said = [told?.message ?? '', ...(told?.history ?? []).map(({ message }) => message)];
           const named = said.some((message) => message.includes(machine.id));
           if (what !== undefined && !named) report(`${id}: nothing is under way, and ${machine.id} ${what}`);
         }
