@@ -79,7 +79,8 @@ export const settles: Checker = (report) => ({
         if (what !== undefined) report(`${id}: is told to be healthy, and ${what}`);
       }
       if (told.health === 'Invalid' && draft !== undefined) report(`${id}: is told to be invalid, and is not`);
-      if (told.rollout?.phase === 'Paused' && !explained(world, id, told.rollout))
+      // While its deletion waits nothing moves, whatever it waited for before.
+      if (told.deletion === undefined && told.rollout?.phase === 'Paused' && !explained(world, id, told.rollout))
         report(`${id}: is paused (${told.rollout.reason}: ${told.rollout.message}), and nothing explains it`);
       if (told.health === 'Degraded' && told.message === '') report(`${id}: is degraded, and does not say why`);
     }
