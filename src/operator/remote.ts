@@ -201,11 +201,12 @@ export async function openStatusRemote(
   }
 
   async function readAnew(): Promise<{ kind: 'taken-over' | 'tampered'; message: string } | undefined> {
-    const later = await laterHolder(clone, epoch, signal);
-    if (later !== undefined) return { kind: 'taken-over', message: takenOverMessage(later, epoch) };
     known = await listRefs();
     onTheWay = [];
     const now = await git.reread(STATUS_REF, signal);
+    // Whoever takes over writes there after it has taken the lease: looked for before, it might have done both in between.
+    const later = await laterHolder(clone, epoch, signal);
+    if (later !== undefined) return { kind: 'taken-over', message: takenOverMessage(later, epoch) };
     ({ store } = await StatusStore.open(objects, now));
     const untouched = isOwn(now);
     const wasResumed = resumed;

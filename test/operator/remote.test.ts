@@ -1,5 +1,6 @@
 /** The status branch as two operators, hooks and people make it difficult. */
 import t from 'tap';
+import { takeLease } from '../../src/git/lease.ts';
 import { openStatusRemote } from '../../src/operator/remote.ts';
 import { STATUS_REF } from '../../src/status/names.ts';
 import { createRemote, emptyDisk, openSimulatedClone, type Remote } from '../simulation/git.ts';
@@ -27,7 +28,7 @@ async function operator(remote: Remote, epoch: number, disk = emptyDisk()) {
   };
   const pushSame = () =>
     opened.remote.push(opened.remote.prepare([], { commit: `${heads}`.padStart(40, '0'), at: 1 }), [], false);
-  return { ...opened.remote, push, pushSame, send: opened.remote.push, objects: clone.objects };
+  return { ...opened.remote, push, pushSame, send: opened.remote.push, objects: clone.objects, clone };
 }
 
 const refused = async (pushing: Promise<unknown>): Promise<unknown> =>
@@ -43,6 +44,35 @@ t.test('what an earlier operator still pushes is refused as soon as a later one 
   await operator(remote, 2);
   t.match(await refused(first.push()), { code: 'push-rejected' });
 });
+
+t.test(
+  'an operator that reads the branch anew while a later one takes over sees that one, and writes nothing over it',
+  async (t) => {
+    const remote = createRemote(createTimeline(1_000_000));
+    const first = await operator(remote, 1);
+    await takeLease(first.clone, 'first', 1, signal);
+    await first.push();
+    remote.faults.refuse = 1;
+    const rejected = await refused(first.push());
+    const { refs } = first.clone.transport;
+    let takesOver: (() => Promise<void>) | undefined = async () => {
+      takesOver = undefined;
+      const second = await operator(remote, 2);
+      await takeLease(second.clone, 'second', 1, signal);
+      await operator(remote, 2);
+    };
+    Object.assign(first.clone.transport, {
+      refs: async (...asked: Parameters<typeof refs>) => {
+        await takesOver?.();
+        return refs(...asked);
+      },
+    });
+    t.match(await first.afterFailure(rejected), { kind: 'taken-over', message: /second/ });
+    const tip = remote.refs.get(STATUS_REF);
+    t.match(await refused(first.push()), { code: 'failed' });
+    t.equal(remote.refs.get(STATUS_REF), tip);
+  },
+);
 
 t.test('an operator sees that another goes on from its own state folder, which took no lease', async (t) => {
   const remote = createRemote(createTimeline(1_000_000));
