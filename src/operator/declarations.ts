@@ -58,7 +58,7 @@ export function tell(
 }
 
 /** Which file declared it is not known, so it may be one that cannot be read: that is no deletion. */
-const mayBeIn = (unreadable: ReadonlySet<string>, { file, deletion }: KnownResource): boolean =>
+export const mayBeIn = (unreadable: ReadonlySet<string>, { file, deletion }: KnownResource): boolean =>
   unreadable.size > 0 && file === undefined && deletion === undefined;
 
 function untold({ unreadable }: Declared, errors: Errors): string {

@@ -2,7 +2,7 @@
 import { changedKeys } from '../manifest/persistent-map.ts';
 import type { Declared, Resource, ResourceId } from '../manifest/resource.ts';
 import type { State } from '../rollout/state.ts';
-import { type KnownResource, type Told, tell } from './declarations.ts';
+import { type KnownResource, mayBeIn, type Told, tell } from './declarations.ts';
 import type { Site } from './site.ts';
 import type { Snapshots } from './snapshots.ts';
 
@@ -52,7 +52,7 @@ export function createRegister({ resourceAt }: Pick<Snapshots, 'resourceAt'>, co
     const gone = ids.filter((id) => !declared.resources.has(id) && !declared.invalid.has(id));
     for (const id of waiting.size === 0 ? [] : gone) {
       const before = known.get(id);
-      if (before === undefined || before.deletion !== undefined) continue;
+      if (before === undefined || before.deletion !== undefined || mayBeIn(declared.unreadable, before)) continue;
       for (const commit of waiting) {
         const isThere = await resourceAt(commit, id).catch(() => undefined);
         if (isThere !== undefined) continue;

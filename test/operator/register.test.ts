@@ -148,6 +148,19 @@ t.test(
   },
 );
 
+t.test(
+  'what may stand in a file that cannot be read was not deleted with the others, whoever confirms that',
+  async (t) => {
+    const { restore, takeUp } = register(async () => undefined);
+    restore(a.id, { ...state, deletion: { commit: 'c2', confirmed: false } });
+    for (const { id } of [b, c, d]) restore(id, state);
+    const operations = new Map([['yes', { name: 'yes', action: 'confirmDeletion', commit: 'c2' } as Operation]]);
+    const next = await takeUp(declared('c3', [c, d], { unreadable: new Set(['b.yaml']), operations }), remembered);
+    t.match(next.get(a.id), { declaration: { commit: 'c2', deletionConfirmed: true } });
+    t.match(next.get(b.id)?.now, { valid: false, errors: /whether it was deleted cannot be told/ });
+  },
+);
+
 t.test('what was deleted and is declared again as it was comes from the commit that declares it again', async (t) => {
   const { takeUp, asked } = register();
   await takeUp(declared('c1', [a, b, c, d]), remembered);
